@@ -1,0 +1,83 @@
+//! Every fixed address and interrupt number.
+//!
+//! ```text
+//! guest physical memory
+//!              0  real-mode vectors, BIOS data area
+//!         0x7000  zero page (boot_params)         0x8000  PVH start info, multiboot info
+//!         0x9000  boot page tables (to 0xf000)    0xf000  boot GDT, IDT
+//!        0x20000  kernel command line
+//!        0x9fc00  end of conventional RAM (the EBDA is here)
+//!        0xa0000  VGA hole
+//!        0xe0000  ACPI tables: RSDP first (where guests scan for it); MP table and SMBIOS later
+//!       0x100000  extended RAM: kernel, initrd at its top
+//!     0xc0000000  end of low RAM at the latest; 32-bit BARs
+//!     0xe0000000  PCI configuration space (ECAM), 256 buses
+//!     0xf0000000  virtio-mmio windows
+//!     0xfec00000  IOAPIC
+//!     0xfee00000  local APICs, MSI window
+//!     0xfffbc000  identity map page, TSS (Intel, used by KVM)
+//!    0x100000000  RAM above 4 GiB, then 64-bit BARs
+//! ```
+
+pub const ZERO_PAGE: u64 = 0x7000;
+pub const START_INFO: u64 = 0x8000;
+pub const PAGE_TABLES: u64 = 0x9000;
+pub const GDT: u64 = 0xf000;
+pub const CMDLINE: u64 = 0x2_0000;
+/// Bytes, with the terminating zero; the most that any Linux takes (COMMAND_LINE_SIZE is 2048 on x86).
+pub const CMDLINE_MAX: usize = 2048;
+pub const EBDA: u64 = 0x9_fc00;
+pub const ACPI: u64 = 0xe_0000;
+pub const ACPI_END: u64 = 0x10_0000;
+pub const HIGH_RAM: u64 = 0x10_0000;
+
+pub const HOLE: u64 = 0xc000_0000;
+pub const PCI_MMIO: u64 = 0xc000_0000;
+pub const PCI_MMIO_END: u64 = 0xe000_0000;
+pub const ECAM: u64 = 0xe000_0000;
+pub const ECAM_LEN: u64 = 0x1000_0000;
+/// Buses the ECAM window covers.
+pub const ECAM_BUSES: u64 = 256;
+pub const VIRTIO_MMIO: u64 = 0xf000_0000;
+/// Bytes between two virtio-mmio windows.
+pub const VIRTIO_MMIO_STEP: u64 = 0x1000;
+pub const IOAPIC: u64 = 0xfec0_0000;
+pub const LAPIC: u64 = 0xfee0_0000;
+pub const IDENTITY_MAP: u64 = 0xfffb_c000;
+pub const TSS: u64 = 0xfffb_d000;
+pub const RAM_ABOVE: u64 = 0x1_0000_0000;
+
+/// Interrupt numbers (global system interrupts; below 16 also ISA lines).
+pub const IRQ_COM1: u32 = 4;
+pub const IRQ_COM2: u32 = 3;
+/// System control interrupt (ACPI): level, active high.
+pub const IRQ_SCI: u32 = 9;
+/// PCI INTA..INTD: level, active high.
+pub const IRQ_INTX: [u32; 4] = [16, 17, 18, 19];
+/// virtio-mmio windows take these in turn: edge, active high. 5, 10, 11 and 20..23 are free on this board.
+pub const IRQ_VIRTIO_MMIO: [u32; 7] = [5, 10, 11, 20, 21, 22, 23];
+/// Pins of the IOAPIC; GSIs from here on are for MSI routes.
+pub const IOAPIC_PINS: u32 = 24;
+
+/// I/O ports.
+pub const COM: [u16; 4] = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
+pub const COM_IRQ: [u32; 4] = [4, 3, 4, 3];
+pub const CMOS: u16 = 0x70;
+pub const I8042: u16 = 0x60;
+pub const PVPANIC: u16 = 0x505;
+pub const RESET: u16 = 0xcf9;
+pub const PCI_CONFIG: u16 = 0xcf8;
+/// ACPI PM1a event block (4 bytes), control block (2), PM timer (4).
+pub const PM1A_EVENT: u16 = 0x600;
+pub const PM1A_CONTROL: u16 = 0x604;
+pub const PM_TIMER: u16 = 0x608;
+
+/// Guest RAM of `size` bytes as ranges of (base, length): below the PCI hole, then above 4 GiB.
+pub fn ram(size: u64) -> Vec<(u64, u64)> {
+    let low = size.min(HOLE);
+    let mut ranges = vec![(0, low)];
+    if size > low {
+        ranges.push((RAM_ABOVE, size - low));
+    }
+    ranges
+}

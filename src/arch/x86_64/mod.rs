@@ -1,0 +1,3 @@
+//! The PC: where things are ([`layout`]), and what the guest finds there.
+
+pub mod layout;

@@ -1,0 +1,85 @@
+//! What the user asked for, as plain data. Nothing is opened here, and nothing here knows a device:
+//! [`Device`] carries `key=value` pairs, and the file of the device gives them types.
+
+pub mod options;
+pub mod values;
+
+pub use options::{OptionDoc, Options};
+pub use values::{Mac, Size, Switch};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub payload: Payload,
+    pub memory: Ram,
+    pub topology: Topology,
+    pub devices: Vec<Device>,
+    pub transport: Transport,
+    /// What stands behind ttyS0..ttyS3: a stream as host/stream understands it.
+    pub serial: Vec<String>,
+    /// Port of the debug-exit device.
+    pub debug_exit: Option<u16>,
+    pub reboot: Reboot,
+    pub timeout: Option<Duration>,
+}
+
+/// What runs in the guest.
+#[derive(Debug, Clone, Default)]
+pub struct Payload {
+    pub kernel: PathBuf,
+    /// Initial RAM disks in order (a multiboot kernel's modules).
+    pub initrd: Vec<PathBuf>,
+    /// The whole kernel command line.
+    pub cmdline: String,
+    /// Enter a bzImage at its own 64-bit entry instead of unpacking it on the host.
+    pub decompressor: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Ram {
+    /// Bytes.
+    pub size: u64,
+    /// Huge page size in bytes.
+    pub hugepages: Option<u64>,
+}
+
+/// How the vCPUs are arranged; their number is the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Topology {
+    pub sockets: u32,
+    /// Cores in a socket.
+    pub cores: u32,
+    /// Threads in a core.
+    pub threads: u32,
+}
+
+impl Topology {
+    pub fn cpus(&self) -> u32 {
+        self.sockets * self.cores * self.threads
+    }
+}
+
+/// One virtio device, as `--KIND OPTIONS` asked for it.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// A row of devices::KINDS.
+    pub kind: &'static str,
+    /// `disk0`, `disk1`, `net0`.
+    pub id: String,
+    pub options: Options,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Pci,
+    Mmio,
+}
+
+/// What a guest's reset does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reboot {
+    Restart,
+    Exit,
+}

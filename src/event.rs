@@ -1,0 +1,27 @@
+//! What the guest, or the user at the terminal, may ask of the machine. Devices hold a [`Notify`] and do not know who listens.
+
+use std::sync::Arc;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// The guest powered off (ACPI S5).
+    Shutdown,
+    /// The guest asked for a reset (port 0xcf9, keyboard controller, ACPI reset register).
+    Reset,
+    /// A triple fault: the processor itself shut down. `String` describes the state it was in.
+    TripleFault(String),
+    /// KVM could not go on; the text has registers and instruction.
+    InternalError(String),
+    /// The first line of a kernel panic was seen: whatever ends the guest from here on, it panicked.
+    Panicking,
+    /// The guest panicked and will do nothing more (pvpanic, or the last line of a kernel panic).
+    Panicked,
+    /// The guest wrote this value to the debug-exit port.
+    DebugExit(u32),
+    /// The user ended the guest from the terminal (Ctrl-A x).
+    UserQuit,
+    /// Part of kiln itself failed while the guest ran.
+    Failed(String),
+}
+
+pub type Notify = Arc<dyn Fn(Request) + Send + Sync>;

@@ -1,0 +1,1 @@
+//! Disk images: bytes at offsets, whatever the format. To be written.

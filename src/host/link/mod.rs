@@ -1,0 +1,1 @@
+//! Network links: Ethernet frames in and out. To be written.

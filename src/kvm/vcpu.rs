@@ -1,0 +1,125 @@
+//! One vCPU: running it, and the exits that user space must answer.
+
+use anyhow::{Context, Result};
+use kvm_bindings as kb;
+use kvm_ioctls::VcpuFd;
+
+pub struct Vcpu {
+    fd: VcpuFd,
+}
+
+/// Why the guest stopped running (Documentation/virt/kvm/api.rst, 5).
+/// `data` is to be filled by a read, and holds the value of a write; a string instruction has several elements of `size`.
+#[derive(Debug)]
+pub enum Exit<'a> {
+    PortIn {
+        port: u16,
+        size: usize,
+        data: &'a mut [u8],
+    },
+    PortOut {
+        port: u16,
+        size: usize,
+        data: &'a [u8],
+    },
+    Read {
+        address: u64,
+        data: &'a mut [u8],
+    },
+    Write {
+        address: u64,
+        data: &'a [u8],
+    },
+    /// A signal, or `immediate_exit`.
+    Interrupted,
+    /// Triple fault.
+    Shutdown,
+    Hlt,
+    /// Suberror and up to 16 words of detail.
+    InternalError {
+        suberror: u32,
+        data: Vec<u64>,
+    },
+    /// The processor refused to enter the guest, with a reason of its own.
+    FailEntry {
+        reason: u64,
+    },
+    /// Type of KVM_EXIT_SYSTEM_EVENT.
+    SystemEvent(u32),
+    Other(u32),
+}
+
+impl Vcpu {
+    pub(super) fn new(fd: VcpuFd) -> Vcpu {
+        Vcpu { fd }
+    }
+
+    pub fn fd(&self) -> &VcpuFd {
+        &self.fd
+    }
+
+    /// While set, `run` finishes a pending access and returns [`Exit::Interrupted`] without entering the guest.
+    pub fn set_immediate_exit(&mut self, on: bool) {
+        self.fd.set_kvm_immediate_exit(u8::from(on));
+    }
+
+    /// The flag a signal handler of this thread sets to get out of the guest without a race; valid while the vCPU lives.
+    pub fn immediate_exit_flag(&mut self) -> *mut u8 {
+        &raw mut self.fd.get_kvm_run().immediate_exit
+    }
+
+    /// Runs the guest until it needs something.
+    pub fn run(&mut self) -> Result<Exit<'_>> {
+        match self.fd.run() {
+            Ok(_) => Ok(self.exit()),
+            Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => Ok(Exit::Interrupted),
+            Err(e) => Err(e).context("run vCPU"),
+        }
+    }
+
+    fn exit(&mut self) -> Exit<'_> {
+        let run = self.fd.get_kvm_run();
+        let page: *mut u8 = (&raw mut *run).cast();
+        let kind = &mut run.__bindgen_anon_1;
+        match run.exit_reason {
+            kb::KVM_EXIT_IO => {
+                // SAFETY: the exit reason says which member of the union KVM filled.
+                let io = unsafe { kind.io };
+                let size = usize::from(io.size);
+                let len = size * io.count as usize;
+                // SAFETY: KVM puts the data inside the mapping it shares with us, at this offset; it stays there until the next run.
+                let data = unsafe { std::slice::from_raw_parts_mut(page.add(io.data_offset as usize), len) };
+                match u32::from(io.direction) {
+                    kb::KVM_EXIT_IO_IN => Exit::PortIn { port: io.port, size, data },
+                    _ => Exit::PortOut { port: io.port, size, data },
+                }
+            }
+            kb::KVM_EXIT_MMIO => {
+                // SAFETY: as above.
+                let mmio = unsafe { &mut kind.mmio };
+                let len = (mmio.len as usize).min(mmio.data.len());
+                let (address, data) = (mmio.phys_addr, &mut mmio.data[..len]);
+                if mmio.is_write == 0 { Exit::Read { address, data } } else { Exit::Write { address, data } }
+            }
+            kb::KVM_EXIT_HLT => Exit::Hlt,
+            kb::KVM_EXIT_SHUTDOWN => Exit::Shutdown,
+            kb::KVM_EXIT_INTR => Exit::Interrupted,
+            kb::KVM_EXIT_INTERNAL_ERROR => {
+                // SAFETY: as above.
+                let error = unsafe { kind.internal };
+                let n = (error.ndata as usize).min(error.data.len());
+                Exit::InternalError { suberror: error.suberror, data: error.data[..n].to_vec() }
+            }
+            kb::KVM_EXIT_FAIL_ENTRY => {
+                // SAFETY: as above.
+                let failure = unsafe { kind.fail_entry };
+                Exit::FailEntry { reason: failure.hardware_entry_failure_reason }
+            }
+            kb::KVM_EXIT_SYSTEM_EVENT => {
+                // SAFETY: as above.
+                Exit::SystemEvent(unsafe { kind.system_event.type_ })
+            }
+            other => Exit::Other(other),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! One virtual machine: memory slots, interrupt chips, timer.
+
+use super::{Vcpu, irq};
+use crate::bus::Doorbells;
+use crate::irq::{Line, Message, Messages};
+use crate::mem::Memory;
+use crate::sys::EventFd;
+use anyhow::{Context, Result};
+use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config, kvm_userspace_memory_region};
+use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VmFd};
+use std::sync::Arc;
+
+/// Guest physical addresses that KVM on Intel takes for itself; both inside the hole below 4 GiB.
+pub struct Reserved {
+    pub identity_map: u64,
+    pub tss: u64,
+}
+
+pub struct Vm {
+    fd: Arc<VmFd>,
+    routes: Arc<irq::Routes>,
+}
+
+impl Vm {
+    /// Memory slots come before the interrupt chips: each slot set later waits for an SRCU grace period,
+    /// several milliseconds on some hosts.
+    pub fn new(kvm: &Kvm, memory: &Memory, reserved: &Reserved) -> Result<Vm> {
+        let fd = create(kvm).context("create VM")?;
+        for (slot, r) in memory.regions().iter().enumerate() {
+            let region = kvm_userspace_memory_region {
+                slot: slot as u32,
+                flags: 0,
+                guest_phys_addr: r.base,
+                memory_size: r.len,
+                userspace_addr: r.host,
+            };
+            // SAFETY: the region is mapped for as long as `memory` lives, which the machine keeps longer than the VM.
+            unsafe { fd.set_user_memory_region(region) }.context("give the VM its memory")?;
+        }
+        fd.set_identity_map_address(reserved.identity_map).context("set identity map address")?;
+        fd.set_tss_address(reserved.tss as usize).context("set TSS address")?;
+        fd.create_irq_chip().context("create interrupt controllers")?;
+        let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
+        fd.create_pit2(pit).context("create timer")?;
+        let fd = Arc::new(fd);
+        let routes = Arc::new(irq::Routes::new(fd.clone()));
+        Ok(Vm { fd, routes })
+    }
+
+    pub fn fd(&self) -> &VmFd {
+        &self.fd
+    }
+
+    pub fn vcpu(&self, id: u8) -> Result<Vcpu> {
+        Ok(Vcpu::new(self.fd.create_vcpu(u64::from(id)).with_context(|| format!("create vCPU {id}"))?))
+    }
+
+    /// Input pin `gsi` of PIC and IOAPIC.
+    pub fn line(&self, gsi: u32) -> Arc<dyn Line> {
+        Arc::new(irq::Pin::new(self.fd.clone(), gsi))
+    }
+}
+
+impl Messages for Vm {
+    fn allocate(&self) -> Result<Arc<dyn Message>> {
+        Ok(Arc::new(irq::Msi::new(self.fd.clone(), self.routes.clone())?))
+    }
+}
+
+impl Doorbells for Vm {
+    fn attach(&self, at: u64, value: Option<u32>, bell: &EventFd) -> Result<()> {
+        let at = IoEventAddress::Mmio(at);
+        match value {
+            Some(value) => self.fd.register_ioevent(bell, &at, value),
+            None => self.fd.register_ioevent(bell, &at, NoDatamatch),
+        }
+        .context("attach doorbell")
+    }
+
+    fn detach(&self, at: u64, value: Option<u32>, bell: &EventFd) -> Result<()> {
+        let at = IoEventAddress::Mmio(at);
+        match value {
+            Some(value) => self.fd.unregister_ioevent(bell, &at, value),
+            None => self.fd.unregister_ioevent(bell, &at, NoDatamatch),
+        }
+        .context("detach doorbell")
+    }
+}
+
+/// A signal may interrupt the creation (it allocates a lot): then it is simply tried again.
+fn create(kvm: &Kvm) -> Result<VmFd> {
+    loop {
+        match kvm.create_vm() {
+            Err(e) if e.errno() == libc::EINTR => continue,
+            other => return Ok(other?),
+        }
+    }
+}

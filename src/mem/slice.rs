@@ -1,0 +1,70 @@
+//! A checked piece of guest memory. It keeps the memory alive, so it may be kept while an operation is in flight.
+
+use super::Memory;
+
+#[derive(Clone)]
+pub struct Slice {
+    host: *mut u8,
+    len: usize,
+    _memory: Memory,
+}
+
+// SAFETY: the bytes are only reached by copies that tolerate concurrent change (the guest changes them all the time).
+unsafe impl Send for Slice {}
+// SAFETY: as above.
+unsafe impl Sync for Slice {}
+
+impl Slice {
+    /// # Safety
+    /// `host..host+len` lies within a mapping that `memory` keeps alive.
+    pub(super) unsafe fn new(host: *mut u8, len: usize, memory: Memory) -> Slice {
+        Slice { host, len, _memory: memory }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Copies as much as both sides hold; says how much.
+    pub fn copy_to(&self, out: &mut [u8]) -> usize {
+        let n = out.len().min(self.len);
+        // SAFETY: n bytes are inside both; they cannot overlap, as `out` is not guest memory.
+        unsafe { std::ptr::copy_nonoverlapping(self.host, out.as_mut_ptr(), n) };
+        n
+    }
+
+    /// Copies as much as both sides hold; says how much.
+    pub fn copy_from(&self, data: &[u8]) -> usize {
+        let n = data.len().min(self.len);
+        // SAFETY: as above.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), self.host, n) };
+        n
+    }
+
+    /// Sets every byte to `value`.
+    pub fn fill(&self, value: u8) {
+        // SAFETY: the whole range is ours to write.
+        unsafe { std::ptr::write_bytes(self.host, value, self.len) };
+    }
+
+    /// What is left from byte `n` on (empty when there is nothing).
+    pub fn skip(&self, n: usize) -> Slice {
+        let n = n.min(self.len);
+        // SAFETY: n <= len, so the rest lies within the same mapping.
+        unsafe { Slice::new(self.host.add(n), self.len - n, self._memory.clone()) }
+    }
+
+    /// The first `n` bytes (or all there are).
+    pub fn take(&self, n: usize) -> Slice {
+        Slice { len: n.min(self.len), ..self.clone() }
+    }
+
+    /// For preadv, pwritev, readv, writev and io_uring.
+    pub fn iovec(&self) -> libc::iovec {
+        libc::iovec { iov_base: self.host.cast(), iov_len: self.len }
+    }
+}

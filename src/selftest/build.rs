@@ -1,0 +1,3 @@
+//! Builds the self-test guest. To be written.
+
+fn main() {}

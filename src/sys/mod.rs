@@ -1,0 +1,14 @@
+//! The few raw system facilities the rest needs: file descriptors, polling, signals, the terminal, locks.
+//! Knows nothing of virtual machines.
+
+mod lock;
+mod poll;
+
+pub use lock::Lock;
+pub use poll::{Poll, Token};
+pub use vmm_sys_util::eventfd::EventFd;
+
+/// A new eventfd with counter 0, non-blocking and close-on-exec.
+pub fn eventfd() -> std::io::Result<EventFd> {
+    EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
+}

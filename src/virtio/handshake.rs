@@ -1,0 +1,1 @@
+//! Status and feature negotiation, the same for both transports. To be written.

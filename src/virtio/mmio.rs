@@ -1,0 +1,1 @@
+//! The MMIO transport. To be written.

@@ -1,0 +1,1 @@
+//! The PCI transport. To be written.
