@@ -60,6 +60,9 @@ pub struct Section<'a> {
 impl Read for Section<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let left = self.end.saturating_sub(self.at);
+        if left == 0 {
+            return Ok(0);
+        }
         let max = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
         let n = self.file.read_at(out.get_mut(..max).unwrap_or_default(), self.at)?;
         self.at = self.at.saturating_add(n as u64);
