@@ -30,6 +30,8 @@ pub struct Kernel {
     image: Image,
     modules: Vec<Module>,
     cmdline: String,
+    /// The same for Linux, which is also told where its console is.
+    linux_cmdline: String,
     decompressor: bool,
 }
 
@@ -60,8 +62,14 @@ impl Kernel {
         let image = Image::open(&payload.kernel)?;
         let arguments = image.setup().is_none();
         let modules = payload.initrd.iter().map(|path| Module::open(path, arguments)).collect::<Result<_>>()?;
-        check_cmdline(&payload.cmdline, image.setup().map(|s| s.cmdline_size))?;
-        Ok(Kernel { image, modules, cmdline: payload.cmdline.clone(), decompressor: payload.decompressor })
+        let cmdline = payload.cmdline.trim().to_string();
+        let linux_cmdline = format!("{} {cmdline}", payload.linux_args.trim()).trim().to_string();
+        // Of other files it is known only when they are loaded whether they are Linux.
+        match image.setup() {
+            Some(setup) => check_cmdline(&linux_cmdline, setup.cmdline_size)?,
+            None => check_cmdline(&cmdline, u64::MAX)?,
+        }
+        Ok(Kernel { image, modules, cmdline, linux_cmdline, decompressor: payload.decompressor })
     }
 
     /// Fills guest memory, which reads as zero: before the first start, and at each reset after `Memory::clear`.
@@ -85,7 +93,8 @@ impl Kernel {
         let initrd = self.load_modules(memory, placed, CPIO_ALIGN, low_end, limit)?;
         let start = initrd.first().map_or(0, |r| r.start);
         let end = initrd.last().map_or(start, |r| r.end);
-        let cmdline = low.string(&self.cmdline)?;
+        check_cmdline(&self.linux_cmdline, setup.map_or(u64::MAX, |s| s.cmdline_size))?;
+        let cmdline = low.string(&self.linux_cmdline)?;
         let code = placed.ranges.iter().map(|r| r.start).min().unwrap_or_default();
         zero_page::write(memory, setup, cmdline, start..end, code)?;
         match placed.protocol {
@@ -116,7 +125,14 @@ impl Kernel {
     }
 
     /// Reads the modules as high as possible; says where each one is.
-    fn load_modules(&self, memory: &Memory, placed: &Placed, align: u64, low: u64, limit: u64) -> Result<Vec<Range<u64>>> {
+    fn load_modules(
+        &self,
+        memory: &Memory,
+        placed: &Placed,
+        align: u64,
+        low: u64,
+        limit: u64,
+    ) -> Result<Vec<Range<u64>>> {
         let (offsets, len) = initrd::arrange(&self.modules, align)?;
         if self.modules.is_empty() {
             return Ok(Vec::new());
@@ -155,8 +171,8 @@ fn low_end(memory: &Memory) -> Result<u64> {
 }
 
 /// `most`: bytes the kernel takes, without the terminating zero.
-fn check_cmdline(cmdline: &str, most: Option<u64>) -> Result<()> {
-    let most = most.unwrap_or(u64::MAX).min(layout::CMDLINE_MAX as u64 - 1);
+fn check_cmdline(cmdline: &str, most: u64) -> Result<()> {
+    let most = most.min(layout::CMDLINE_MAX as u64 - 1);
     let len = cmdline.len() as u64;
     ensure!(len <= most, "kernel command line: {len} bytes, this kernel takes at most {most}");
     ensure!(!cmdline.contains('\0'), "kernel command line: contains a zero byte");

@@ -18,7 +18,10 @@ fn it_goes_below_a_kernel_that_leaves_no_room_above() {
     assert_eq!(place(MIB, &kernel, 128 * MIB, 1 << 31).unwrap(), 119 * MIB);
     assert_eq!(place(15 * MIB, &[16 * MIB..128 * MIB], 128 * MIB, 1 << 31).unwrap(), MIB);
     // Two pieces with a hole between them that is too small.
-    assert_eq!(place(10 * MIB, &[120 * MIB..128 * MIB, 110 * MIB + 1..112 * MIB], 128 * MIB, 1 << 31).unwrap(), 100 * MIB);
+    assert_eq!(
+        place(10 * MIB, &[120 * MIB..128 * MIB, 110 * MIB + 1..112 * MIB], 128 * MIB, 1 << 31).unwrap(),
+        100 * MIB
+    );
 }
 
 #[test]

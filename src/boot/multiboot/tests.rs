@@ -26,8 +26,7 @@ fn addresses_say_what_is_loaded_where() {
     // The header at 0x40 of the file belongs to 0x100040: the file's start is loaded at 0x100000.
     let program = |addresses, len| Header::find(&at(0x40, &multiboot(0, Some(addresses)))).unwrap().program(len);
     let segment = |a, len| program(a, len).unwrap().unwrap().segments[0];
-    let expected =
-        Segment { offset: 0, vaddr: 0x10_0000, paddr: 0x10_0000, filesz: 0x2000, memsz: 0x3000, align: 1 };
+    let expected = Segment { offset: 0, vaddr: 0x10_0000, paddr: 0x10_0000, filesz: 0x2000, memsz: 0x3000, align: 1 };
     let whole = [0x10_0040, 0x10_0000, 0x10_2000, 0x10_3000, 0x10_0100];
     assert_eq!(segment(whole, None), expected);
     assert_eq!(program(whole, None).unwrap().unwrap().entry, 0x10_0100);

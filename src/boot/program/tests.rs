@@ -77,7 +77,8 @@ fn the_protocol_follows_from_what_the_kernel_has() {
         let text = Part { memsz: 64, ..text };
         // The notes are loaded with a segment, or only in the file.
         let apart = place(&elf(wide, 0x10_0000, &[text.clone(), Part::note(notes.concat())])).unwrap();
-        let mut file = elf(wide, 0x10_0000, &[text, Part::note(notes.concat()), Part::load(0x20_0000, &notes.concat())]);
+        let mut file =
+            elf(wide, 0x10_0000, &[text, Part::note(notes.concat()), Part::load(0x20_0000, &notes.concat())]);
         let (size, offset) = if wide { (56, 8) } else { (32, 4) };
         let header = if wide { 64 } else { 52 };
         let load = file[header + 2 * size + offset..][..4].to_vec();

@@ -46,7 +46,12 @@ fn descriptor(s: &kvm_segment) -> u64 {
     let limit = u64::from(if s.g == 1 { s.limit >> 12 } else { s.limit });
     let access = u64::from(s.type_ | s.s << 4 | s.dpl << 5 | s.present << 7);
     let flags = u64::from(s.avl | s.l << 1 | s.db << 2 | s.g << 3);
-    (limit & 0xffff) | (s.base & 0xff_ffff) << 16 | access << 40 | (limit >> 16) << 48 | flags << 52 | (s.base >> 24) << 56
+    (limit & 0xffff)
+        | (s.base & 0xff_ffff) << 16
+        | access << 40
+        | (limit >> 16) << 48
+        | flags << 52
+        | (s.base >> 24) << 56
 }
 
 /// Indices 0 and 1 are unused. A TSS has 16 bytes in long mode.
