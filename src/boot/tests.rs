@@ -172,7 +172,7 @@ fn file(which: usize) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(250))]
 
     /// Whatever is in the file: an answer or an error, and the boot data is not touched.
     #[test]
@@ -199,15 +199,50 @@ proptest! {
         for range in TAKEN {
             memory.slice(range.start, (range.end - range.start) as usize).unwrap().fill(0xa5);
         }
-        if let Ok(image) = Image::open(&temp.path) {
-            if let Ok(placed) = image.load(&memory, &TAKEN, decompressor) {
-                prop_assert!(placed.ranges.iter().any(|r| r.contains(&placed.entry)));
-            }
+        if let Ok(placed) = Image::open(&temp.path).and_then(|image| image.load(&memory, &TAKEN, decompressor)) {
+            prop_assert!(placed.ranges.iter().any(|r| r.contains(&placed.entry)));
         }
         for range in TAKEN {
             let mut guard = vec![0; (range.end - range.start) as usize];
             memory.slice(range.start, guard.len()).unwrap().copy_to(&mut guard);
             prop_assert!(guard.iter().all(|b| *b == 0xa5));
+        }
+    }
+
+    /// Segments anywhere: what is accepted lies in memory, apart from each other and from the boot data.
+    #[test]
+    fn segments_anywhere_are_placed_apart_or_refused(
+        parts in prop::collection::vec((0..0x48u64, 0..0x2000u64, 1..40usize, 0..0x3_0000u64), 1..4),
+        wide in any::<bool>(),
+        packed in any::<bool>(),
+    ) {
+        let part = |&(page, offset, len, bss): &(u64, u64, usize, u64)| {
+            let part = Part::load(page * 0x1_0000 + offset, &vec![0x5a; len << 10]);
+            Part { memsz: part.memsz + bss, ..part }
+        };
+        let parts: Vec<Part> = parts.iter().map(part).collect();
+        let mut file = elf(wide, parts[0].paddr, &parts);
+        if packed {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(&file).unwrap();
+            file = gzip.finish().unwrap();
+        }
+        let ranges: Vec<_> = parts.iter().map(|p| p.paddr..p.paddr + p.memsz).collect();
+        let apart = ranges.iter().enumerate().all(|(i, r)| {
+            r.end <= 4 * MIB && !TAKEN.iter().chain(&ranges[..i]).any(|other| program::overlap(r, other))
+        });
+        let placed = load(&file, false);
+        prop_assert_eq!(placed.is_ok(), apart);
+        if let Ok((_, placed, memory)) = placed {
+            prop_assert_eq!(placed.ranges, ranges.clone());
+            let mut bytes = vec![0; 4 << 20];
+            memory.slice(0, bytes.len()).unwrap().copy_to(&mut bytes);
+            for (part, range) in parts.iter().zip(&ranges) {
+                let (start, data) = (range.start as usize, part.data.len());
+                prop_assert!(bytes[start..start + data].iter().all(|b| *b == 0x5a));
+                bytes[start..start + data].fill(0);
+            }
+            prop_assert!(bytes.iter().all(|b| *b == 0));
         }
     }
 

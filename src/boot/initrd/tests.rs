@@ -5,18 +5,18 @@ const MIB: u64 = 1 << 20;
 
 #[test]
 fn the_place_is_the_highest_free_one() {
-    let kernel = [16 * MIB..40 * MIB];
-    assert_eq!(place(MIB, &kernel, 128 * MIB, 1 << 31).unwrap(), 127 * MIB);
-    assert_eq!(place(MIB + 1, &kernel, 128 * MIB, 1 << 31).unwrap(), 127 * MIB - 4096);
-    assert_eq!(place(MIB, &kernel, 128 * MIB, 100 * MIB).unwrap(), 99 * MIB);
-    assert_eq!(place(88 * MIB, &kernel, 128 * MIB, 1 << 31).unwrap(), 40 * MIB);
+    let kernel = std::slice::from_ref(&(16 * MIB..40 * MIB));
+    assert_eq!(place(MIB, kernel, 128 * MIB, 1 << 31).unwrap(), 127 * MIB);
+    assert_eq!(place(MIB + 1, kernel, 128 * MIB, 1 << 31).unwrap(), 127 * MIB - 4096);
+    assert_eq!(place(MIB, kernel, 128 * MIB, 100 * MIB).unwrap(), 99 * MIB);
+    assert_eq!(place(88 * MIB, kernel, 128 * MIB, 1 << 31).unwrap(), 40 * MIB);
 }
 
 #[test]
 fn it_goes_below_a_kernel_that_leaves_no_room_above() {
     let kernel = [120 * MIB..128 * MIB, 16 * MIB..18 * MIB];
     assert_eq!(place(MIB, &kernel, 128 * MIB, 1 << 31).unwrap(), 119 * MIB);
-    assert_eq!(place(15 * MIB, &[16 * MIB..128 * MIB], 128 * MIB, 1 << 31).unwrap(), MIB);
+    assert_eq!(place(15 * MIB, std::slice::from_ref(&(16 * MIB..128 * MIB)), 128 * MIB, 1 << 31).unwrap(), MIB);
     // Two pieces with a hole between them that is too small.
     assert_eq!(
         place(10 * MIB, &[120 * MIB..128 * MIB, 110 * MIB + 1..112 * MIB], 128 * MIB, 1 << 31).unwrap(),
@@ -26,13 +26,13 @@ fn it_goes_below_a_kernel_that_leaves_no_room_above() {
 
 #[test]
 fn too_large_says_how_much_memory_would_do() {
-    let kernel = [16 * MIB..40 * MIB];
-    let said = place(140 * MIB - 5000, &kernel, 128 * MIB, 1 << 31).unwrap_err().to_string();
+    let kernel = std::slice::from_ref(&(16 * MIB..40 * MIB));
+    let said = place(140 * MIB - 5000, kernel, 128 * MIB, 1 << 31).unwrap_err().to_string();
     assert!(said.contains("needs at least 180 MiB") && said.contains("--memory 180M"), "{said}");
-    assert!(place(140 * MIB - 5000, &kernel, 180 * MIB, 1 << 31).is_ok());
-    let said = place(3000 * MIB, &kernel, 128 * MIB, 1 << 31).unwrap_err().to_string();
+    assert!(place(140 * MIB - 5000, kernel, 180 * MIB, 1 << 31).is_ok());
+    let said = place(3000 * MIB, kernel, 128 * MIB, 1 << 31).unwrap_err().to_string();
     assert!(said.contains("at most 2008 MiB"), "{said}");
-    assert!(place(u64::MAX, &kernel, 128 * MIB, 1 << 31).is_err());
+    assert!(place(u64::MAX, kernel, 128 * MIB, 1 << 31).is_err());
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn a_huge_dictionary_is_refused_before_it_is_allocated() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn damaged_streams_never_panic(
