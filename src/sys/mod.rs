@@ -2,10 +2,12 @@
 //! Knows nothing of virtual machines.
 
 mod call;
+mod heap;
 mod lock;
 mod poll;
 
 pub use call::{accept_calls, call_out};
+pub use heap::trim_heap;
 pub use lock::Lock;
 pub use poll::{Poll, Token};
 pub use vmm_sys_util::eventfd::EventFd;
