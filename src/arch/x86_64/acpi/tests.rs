@@ -235,9 +235,33 @@ fn the_acpi_tools_agree() {
             assert_eq!(count("PNP0A08"), usize::from(board.pci.is_some()));
             assert_eq!(count("PNP0C02"), usize::from(board.pci.is_some()));
             assert_eq!(count("PNP0303"), 0, "no keyboard");
+            let text: Vec<_> = text.split_whitespace().collect();
+            let text = text.join(" ");
+            if let Some(windows) = board.pci {
+                has_bridge(&text, &windows);
+            }
             for window in &board.virtio_mmio {
-                assert!(text.contains(&format!("0x{:08X},         // Address Base", window.base)));
+                assert!(text.contains(&format!("0x{:08X}, // Address Base", window.base)));
             }
         }
     }
+}
+
+/// `text` is the disassembled DSDT with single spaces.
+fn has_bridge(text: &str, windows: &PciWindows) {
+    assert!(text.contains("0x0000, // Range Minimum 0x00FF, // Range Maximum"), "buses");
+    let (base, len) = windows.mmio32;
+    assert!(text.contains(&format!("0x{base:08X}, // Range Minimum 0x{:08X}, // Range Maximum", base + len - 1)));
+    let (base, len) = windows.mmio64;
+    assert_eq!(text.contains("QWordMemory"), len > 0);
+    if len > 0 {
+        assert!(text.contains(&format!("0x{base:016X}, // Range Minimum 0x{:016X}, // Range Maximum", base + len - 1)));
+    }
+    for (slot, pin) in (0..32u32).flat_map(|slot| (0..4).map(move |pin| (slot, pin))) {
+        let address = if slot == 0 { "0xFFFF".to_string() } else { format!("0x{:08X}", slot << 16 | 0xffff) };
+        let name = ["Zero", "One", "0x02", "0x03"][pin as usize];
+        let irq = 16 + (slot + pin) % 4;
+        assert!(text.contains(&format!("{{ {address}, {name}, Zero, 0x{irq:X} }}")), "slot {slot} pin {pin}");
+    }
+    assert!(text.contains("0xE0000000, // Address Base 0x10000000, // Address Length"), "ECAM is claimed");
 }

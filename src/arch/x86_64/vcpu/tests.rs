@@ -209,3 +209,12 @@ fn kvm_shows_the_guest_our_leaves() {
         assert_eq!(cpuid::find(&seen, 0xb, 0).unwrap().edx, *id);
     }
 }
+
+#[test]
+fn registers_after_one_that_kvm_lacks_are_set_too() {
+    let Some(Rig { kvm: _, vcpus, _memory }) = rig() else { return };
+    let (_, _, vcpu) = &vcpus[0];
+    const NOBODYS: u32 = 0x1234_5678;
+    msr::set(vcpu, &[(0x174, 0x18), (NOBODYS, 1), (0x175, 0x7000), (NOBODYS, 2), (NOBODYS, 3)]).unwrap();
+    assert_eq!((read_msr(vcpu, 0x174), read_msr(vcpu, 0x175)), (Some(0x18), Some(0x7000)));
+}
