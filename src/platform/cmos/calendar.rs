@@ -23,9 +23,9 @@ const FIRST: i64 = -62_167_219_200;
 const LAST: i64 = 253_402_300_799;
 
 impl Time {
-    /// Times outside years 0 to 9999 become the nearest one inside.
+    /// After year 9999 comes year 0, as on the chip.
     pub fn at(seconds: i64) -> Time {
-        let seconds = seconds.clamp(FIRST, LAST);
+        let seconds = FIRST + seconds.saturating_sub(FIRST).rem_euclid(LAST - FIRST + 1);
         let (days, of_day) = (seconds.div_euclid(DAY) + EPOCH, seconds.rem_euclid(DAY));
         let (era, of_era) = (days.div_euclid(ERA), days.rem_euclid(ERA));
         // Years begin in March, so that a leap day is the last day of its year.

@@ -81,6 +81,10 @@ fn a_parameter_belongs_to_the_command_before_it() {
     r.command.write(0, &[0x66]);
     r.data.write(0, &[0x42]);
     assert_eq!((r.ask(0x25), r.ask(0x26)), (0, 0x42));
+    r.command.write(0, &[0x65]);
+    r.command.write(0, &[0xae]);
+    r.data.write(0, &[0x43]);
+    assert_eq!((read8(&*r.data, 0), r.ask(0x25)), (RESEND, 0));
     assert_eq!(r.status() & COMMAND, COMMAND);
 }
 
