@@ -205,7 +205,7 @@ impl State {
     }
 
     fn encode(&self, value: u8) -> u8 {
-        if self.is(BINARY) { value } else { (value / 10) << 4 | value % 10 }
+        if self.is(BINARY) { value } else { ((value / 10) << 4) | (value % 10) }
     }
 
     fn decode(&self, byte: u8) -> u8 {
@@ -216,7 +216,7 @@ impl State {
         if self.is(HOURS_24) {
             return self.encode(hour);
         }
-        let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
+        let twelve = if hour.is_multiple_of(12) { 12 } else { hour % 12 };
         self.encode(twelve) | if hour >= 12 { PM } else { 0 }
     }
 
