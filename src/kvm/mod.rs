@@ -5,7 +5,7 @@ mod irq;
 mod vcpu;
 mod vm;
 
-pub use vcpu::{Exit, Vcpu};
+pub use vcpu::{Exit, ImmediateExit, Vcpu};
 pub use vm::{Reserved, Vm};
 
 use anyhow::{Context, Result, ensure};

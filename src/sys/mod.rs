@@ -1,9 +1,11 @@
 //! The few raw system facilities the rest needs: file descriptors, polling, signals, the terminal, locks.
 //! Knows nothing of virtual machines.
 
+mod call;
 mod lock;
 mod poll;
 
+pub use call::{accept_calls, call_out};
 pub use lock::Lock;
 pub use poll::{Poll, Token};
 pub use vmm_sys_util::eventfd::EventFd;
