@@ -1,6 +1,7 @@
 //! The few raw system facilities the rest needs: file descriptors, polling, signals, the terminal, locks.
 //! Knows nothing of virtual machines.
 
+pub mod file;
 mod lock;
 mod poll;
 
