@@ -21,8 +21,8 @@ pub struct File {
     device: bool,
     physical_block: u32,
     /// The file system said that it cannot do this; it is not asked again.
-    no_holes: AtomicBool,
-    no_zero_range: AtomicBool,
+    pub(super) no_holes: AtomicBool,
+    pub(super) no_zero_range: AtomicBool,
 }
 
 impl File {

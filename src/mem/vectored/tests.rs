@@ -65,3 +65,23 @@ fn bytes_are_put_across_parts() {
     assert_eq!((mem.read::<4>(0).unwrap(), mem.read::<5>(16).unwrap()), ([0, 0, 1, 0], [2, 0, 0, 0, 0]));
     assert_eq!(copy_from(&parts, 7, &[1]), 0);
 }
+
+#[test]
+fn a_short_transfer_goes_on_where_it_stopped() {
+    let mem = memory();
+    let parts: Vec<_> = [5, 3, 8].iter().enumerate().map(|(i, n)| mem.slice(i as u64 * 16, *n).unwrap()).collect();
+    for n in 0..=16 {
+        let mut iov: Vec<_> = parts.iter().map(Slice::iovec).collect();
+        let want: Vec<_> = skip(&parts, n).iter().map(|s| (s.iovec().iov_base, s.len())).collect();
+        let rest: Vec<_> = advance(&mut iov, n).iter().map(|v| (v.iov_base, v.iov_len)).collect();
+        assert_eq!(rest, want, "{n}");
+    }
+    // One byte at a time, through the loop.
+    let calls = std::cell::Cell::new(0);
+    let all = transfer(7, &parts, |_, at| {
+        assert_eq!(at, 7 + calls.get());
+        calls.set(calls.get() + 1);
+        1
+    });
+    assert_eq!((all.unwrap(), calls.get()), (16, 16));
+}
