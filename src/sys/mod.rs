@@ -2,6 +2,7 @@
 //! Knows nothing of virtual machines.
 
 mod call;
+pub mod file;
 mod lock;
 mod poll;
 

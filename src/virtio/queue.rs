@@ -21,7 +21,7 @@ pub struct Chain {
 }
 
 impl Queue {
-    pub(super) fn new(ring: Ring, mem: Memory, interrupt: Arc<dyn Interrupt>) -> Queue {
+    pub(crate) fn new(ring: Ring, mem: Memory, interrupt: Arc<dyn Interrupt>) -> Queue {
         Queue { ring, mem, interrupt }
     }
 
