@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use kvm_bindings as kb;
 use kvm_ioctls::VcpuFd;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 pub struct Vcpu {
     fd: VcpuFd,
@@ -49,6 +50,23 @@ pub enum Exit<'a> {
     Other(u32),
 }
 
+/// While set, `run` finishes a pending access and returns [`Exit::Interrupted`] without entering the guest
+/// (api.rst, 5, `immediate_exit`). A run that is under way needs a signal as well. Must not outlive its vCPU.
+#[derive(Clone, Copy)]
+pub struct ImmediateExit(*mut u8);
+
+// SAFETY: it points into the page shared with KVM, which any thread may access.
+unsafe impl Send for ImmediateExit {}
+// SAFETY: as above; all accesses are atomic.
+unsafe impl Sync for ImmediateExit {}
+
+impl ImmediateExit {
+    pub fn set(&self, on: bool) {
+        // SAFETY: the byte is mapped while the vCPU lives, and only accessed as an atomic by us.
+        unsafe { AtomicU8::from_ptr(self.0) }.store(u8::from(on), Ordering::SeqCst);
+    }
+}
+
 impl Vcpu {
     pub(super) fn new(fd: VcpuFd) -> Vcpu {
         Vcpu { fd }
@@ -58,14 +76,9 @@ impl Vcpu {
         &self.fd
     }
 
-    /// While set, `run` finishes a pending access and returns [`Exit::Interrupted`] without entering the guest.
-    pub fn set_immediate_exit(&mut self, on: bool) {
-        self.fd.set_kvm_immediate_exit(u8::from(on));
-    }
-
-    /// The flag a signal handler of this thread sets to get out of the guest without a race; valid while the vCPU lives.
-    pub fn immediate_exit_flag(&mut self) -> *mut u8 {
-        &raw mut self.fd.get_kvm_run().immediate_exit
+    /// What gets another thread's [`Vcpu::run`] to return.
+    pub fn immediate_exit(&mut self) -> ImmediateExit {
+        ImmediateExit(&raw mut self.fd.get_kvm_run().immediate_exit)
     }
 
     /// Runs the guest until it needs something.
