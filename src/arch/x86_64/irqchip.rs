@@ -9,9 +9,11 @@ use kvm_bindings::{
 };
 
 /// PICs, IOAPIC and PIT as KVM_CREATE_IRQCHIP and KVM_CREATE_PIT2 made them. The clock (kvmclock) goes on.
-/// Devices have lowered their lines before, and no vCPU runs.
+/// Devices have lowered their lines before, and no vCPU runs; the vCPUs with their local APICs are reset after.
 pub fn reset(vm: &Vm) -> Result<()> {
     let vm = vm.fd();
+    // First, so that no tick arrives at a chip that has been reset.
+    vm.set_pit2(&pit()).context("reset timer")?;
     // The lines that may be level triggered: not the timer's, the keyboard's, the cascade's, the clock's and the FPU's.
     for (chip_id, elcr_mask) in [(KVM_IRQCHIP_PIC_MASTER, 0xf8), (KVM_IRQCHIP_PIC_SLAVE, 0xde)] {
         let mut chip = kvm_irqchip { chip_id, ..Default::default() };
@@ -20,8 +22,7 @@ pub fn reset(vm: &Vm) -> Result<()> {
     }
     let mut chip = kvm_irqchip { chip_id: KVM_IRQCHIP_IOAPIC, ..Default::default() };
     chip.chip.ioapic = ioapic();
-    vm.set_irqchip(&chip).context("reset IOAPIC")?;
-    vm.set_pit2(&pit()).context("reset timer")
+    vm.set_irqchip(&chip).context("reset IOAPIC")
 }
 
 fn ioapic() -> kvm_ioapic_state {

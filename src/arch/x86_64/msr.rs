@@ -39,21 +39,18 @@ pub fn set(vcpu: &Vcpu, registers: &[(u32, u64)]) -> Result<()> {
 pub fn boot(cpuid: &CpuId) -> Vec<(u32, u64)> {
     const MTRRS_ENABLED: u64 = 1 << 11;
     const WRITE_BACK: u64 = 6;
-    let mut list = vec![(MTRR_DEF_TYPE, MTRRS_ENABLED | WRITE_BACK)];
-    if !cpuid::is_amd(cpuid) {
-        const FAST_STRINGS: u64 = 1;
-        const PERFORMANCE_MONITORING: u64 = 1 << 7;
-        const NO_BRANCH_TRACE: u64 = 1 << 11;
-        const NO_PEBS: u64 = 1 << 12;
-        let monitoring = has(cpuid, 0xa, 0, |leaf| leaf[0] & 0xff != 0);
-        let debug_store = has(cpuid, 1, 0, |leaf| leaf[3] & 1 << 21 != 0);
-        let value = FAST_STRINGS
-            | NO_BRANCH_TRACE
-            | if monitoring { PERFORMANCE_MONITORING } else { 0 }
-            | if debug_store { 0 } else { NO_PEBS };
-        list.push((MISC_ENABLE, value));
-    }
-    list
+    const FAST_STRINGS: u64 = 1;
+    const PERFORMANCE_MONITORING: u64 = 1 << 7;
+    const NO_BRANCH_TRACE: u64 = 1 << 11;
+    const NO_PEBS: u64 = 1 << 12;
+    let monitoring = has(cpuid, 0xa, 0, |leaf| leaf[0] & 0xff != 0);
+    let debug_store = has(cpuid, 1, 0, |leaf| leaf[3] & 1 << 21 != 0);
+    // KVM has this register on AMD too, with another value in each version.
+    let misc = FAST_STRINGS
+        | NO_BRANCH_TRACE
+        | if monitoring { PERFORMANCE_MONITORING } else { 0 }
+        | if debug_store { 0 } else { NO_PEBS };
+    vec![(MTRR_DEF_TYPE, MTRRS_ENABLED | WRITE_BACK), (MISC_ENABLE, misc)]
 }
 
 /// Every register that keeps what a guest wrote, with its value at power-on. EFER, FS and GS base and the APIC base
@@ -71,9 +68,9 @@ pub fn power_on(cpuid: &CpuId) -> Vec<(u32, u64)> {
         (0xc000_0084, 0),
         (0xc000_0102, 0), // KERNEL_GS_BASE
         (0x10, 0),        // TSC: zero makes KVM bring it into step with the other vCPUs
-        (MISC_ENABLE, 1), // fast strings; `boot` says more where it means something
         (PAT, PAT_POWER_ON),
         (0x17a, 0), // MCG_STATUS
+        (0x48, 0),  // SPEC_CTRL: half a dozen bits of CPUID announce it
         (0x1d9, 0), // DEBUGCTL
         (0x140, 0), // MISC_FEATURES_ENABLES: CPUID faulting
     ]);
@@ -106,23 +103,18 @@ fn features(cpuid: &CpuId) -> Vec<(u32, u64)> {
     const EBX: usize = 1;
     const ECX: usize = 2;
     const EDX: usize = 3;
-    let of_feature: [(u32, u32, usize, u32, &[u32]); 16] = [
+    let of_feature: [(u32, u32, usize, u32, &[u32]); 11] = [
         (1, 0, ECX, 24, &[0x6e0]),                                          // TSC_DEADLINE
         (7, 0, EBX, 1, &[0x3b]),                                            // TSC_ADJUST
         (7, 0, EBX, 11, &[0x122]),                                          // TSX_CTRL
         (7, 0, EBX, 14, &[0xd90]),                                          // BNDCFGS
         (7, 0, ECX, 5, &[0xe1]),                                            // UMWAIT_CONTROL
         (7, 0, ECX, 7, &[0x6a0, 0x6a2, 0x6a4, 0x6a5, 0x6a6, 0x6a7, 0x6a8]), // U_CET, S_CET, shadow stack pointers
-        (7, 0, EDX, 26, &[0x48]),                                           // SPEC_CTRL, announced in many ways
-        (7, 0, EDX, 31, &[0x48]),
-        (0x8000_0008, 0, EBX, 14, &[0x48]),
-        (0x8000_0008, 0, EBX, 15, &[0x48]),
-        (0x8000_0008, 0, EBX, 24, &[0x48]),
-        (0x8000_0008, 0, EBX, 25, &[0xc001_011f]), // VIRT_SPEC_CTRL
-        (0x8000_0001, 0, EDX, 27, &[0xc000_0103]), // TSC_AUX
-        (0xd, 1, EAX, 3, &[0xda0]),                // XSS
-        (0xd, 1, EAX, 4, &[0x1c4, 0x1c5]),         // XFD, XFD_ERR
-        (1, 0, EDX, 21, &[0x600, 0x3f1]),          // DS_AREA, PEBS_ENABLE
+        (0x8000_0008, 0, EBX, 25, &[0xc001_011f]),                          // VIRT_SPEC_CTRL
+        (0x8000_0001, 0, EDX, 27, &[0xc000_0103]),                          // TSC_AUX
+        (0xd, 1, EAX, 3, &[0xda0]),                                         // XSS
+        (0xd, 1, EAX, 4, &[0x1c4, 0x1c5]),                                  // XFD, XFD_ERR
+        (1, 0, EDX, 21, &[0x600, 0x3f1]),                                   // DS_AREA, PEBS_ENABLE
     ];
     let present = of_feature.iter().filter(|(function, index, register, bit, _)| {
         has(cpuid, *function, *index, |leaf| leaf[*register] & 1 << bit != 0)

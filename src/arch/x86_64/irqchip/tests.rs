@@ -45,6 +45,10 @@ fn a_reset_is_what_kvm_started_with() {
     (pit.channels[0].mode, pit.channels[0].count, pit.channels[2].gate) = (2, 1193, 1);
     vm.fd().set_pit2(&pit).unwrap();
     assert_ne!(state(&vm), before);
+    // A tick has come, and the next is due at any moment.
+    while vm.irqchip(KVM_IRQCHIP_PIC_MASTER)[1] & 1 == 0 {
+        std::thread::yield_now();
+    }
     reset(&vm).unwrap();
     assert_eq!(state(&vm), before);
 }

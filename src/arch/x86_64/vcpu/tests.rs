@@ -45,9 +45,15 @@ fn state(kvm: &Kvm, vcpu: &Vcpu) -> Vec<(String, String)> {
     let xsave: Vec<_> = words.collect();
     // KVM puts a signature into RDX before it knows which processor this is.
     let regs = kvm_regs { rdx: 0, ..fd.get_regs().unwrap() };
+    // Nor are all versions of one mind on what has been accessed, and on the width of the task state that there is not.
+    let mut sregs = fd.get_sregs().unwrap();
+    for segment in [&mut sregs.cs, &mut sregs.ss] {
+        segment.type_ |= 1;
+    }
+    sregs.tr.type_ |= 8;
     let mut all = vec![
         show("regs", &regs),
-        show("sregs", &fd.get_sregs().unwrap()),
+        show("sregs", &sregs),
         show("fpu", &fd.get_fpu().unwrap()),
         show("xsave", &xsave),
         show("debug", &fd.get_debug_regs().unwrap()),
@@ -63,7 +69,8 @@ fn state(kvm: &Kvm, vcpu: &Vcpu) -> Vec<(String, String)> {
     }
     let mut indices = kvm.get_msr_index_list().unwrap().as_slice().to_vec();
     indices.extend((0x200..0x210).chain([0x250, 0x258, 0x259, 0x268, 0x26f, 0x2ff]));
-    indices.retain(|index| *index != 0x10);
+    // The TSC, and Hyper-V's registers, which KVM shows only to who says in CPUID that it is Hyper-V.
+    indices.retain(|index| *index != 0x10 && !(0x4000_0000..0x4000_1000).contains(index));
     for index in indices {
         if let Some(value) = read_msr(vcpu, index) {
             all.push((format!("msr {index:#x}"), format!("{value:#x}")));
