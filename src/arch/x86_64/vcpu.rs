@@ -23,9 +23,9 @@ pub fn setup(vcpu: &Vcpu, cpuid: &CpuId) -> Result<()> {
 pub fn reset(vcpu: &Vcpu, cpuid: &CpuId, apic_id: u32) -> Result<()> {
     let fd = vcpu.fd();
     let boot_processor = apic_id == 0;
-    // KVM acts now on an INIT or start-up interrupt that another vCPU sent before the reset, instead of after it.
-    fd.get_mp_state().context("get vCPU state")?;
     leave_nested_guest(vcpu, cpuid)?;
+    // With SMM's part goes an INIT that another vCPU sent and that this one has not taken yet; without it,
+    // a start-up interrupt means nothing.
     let events = kvm_vcpu_events {
         flags: KVM_VCPUEVENT_VALID_NMI_PENDING
             | KVM_VCPUEVENT_VALID_SIPI_VECTOR

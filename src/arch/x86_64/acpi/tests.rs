@@ -49,7 +49,7 @@ fn sum(bytes: &[u8]) -> u8 {
 
 /// A table with header, checked as a guest does.
 fn load(memory: &Memory, at: u64) -> (String, Vec<u8>) {
-    assert!(at >= layout::ACPI && at < layout::ACPI_END, "{at:#x}");
+    assert!((layout::ACPI..layout::ACPI_END).contains(&at), "{at:#x}");
     let len = number(&bytes(memory, at, 8), 4, 4) as usize;
     assert!(len >= 36 && at + len as u64 <= layout::ACPI_END);
     let table = bytes(memory, at, len);

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::Topology;
 use crate::kvm::{self, Reserved, Vm};
 use crate::mem::Memory;
-use kvm_bindings::{Msrs, kvm_msr_entry};
+use kvm_bindings::{Msrs, kvm_msi, kvm_msr_entry};
 use kvm_ioctls::Kvm;
 
 const TOPOLOGY: Topology = Topology { sockets: 1, cores: 2, threads: 1 };
@@ -10,6 +10,7 @@ const TOPOLOGY: Topology = Topology { sockets: 1, cores: 2, threads: 1 };
 struct Rig {
     kvm: Kvm,
     vcpus: Vec<(u32, CpuId, Vcpu)>,
+    vm: Vm,
     _memory: Memory,
 }
 
@@ -32,7 +33,7 @@ fn rig() -> Option<Rig> {
         setup(&vcpu, &cpuid).unwrap();
         (id, cpuid, vcpu)
     };
-    Some(Rig { vcpus: vec![vcpu(0), vcpu(1)], kvm, _memory: memory })
+    Some(Rig { vcpus: vec![vcpu(0), vcpu(1)], kvm, vm, _memory: memory })
 }
 
 /// What a guest could read back, as (name, value); time stamps are left out.
@@ -166,7 +167,7 @@ fn disturb(vcpu: &Vcpu, cpuid: &CpuId) -> Vec<u32> {
 
 #[test]
 fn a_reset_leaves_nothing_of_the_guest() {
-    let Some(Rig { kvm, vcpus, _memory }) = rig() else { return };
+    let Some(Rig { kvm, vcpus, .. }) = rig() else { return };
     for (id, cpuid, vcpu) in &vcpus {
         let before = state(&kvm, vcpu);
         let changed = disturb(vcpu, cpuid);
@@ -187,19 +188,14 @@ fn a_reset_leaves_nothing_of_the_guest() {
 }
 
 #[test]
-fn an_interrupt_sent_before_a_reset_is_forgotten() {
-    let Some(Rig { kvm: _, vcpus, _memory }) = rig() else { return };
+fn a_start_up_interrupt_sent_before_a_reset_is_forgotten() {
+    let Some(Rig { vm, vcpus, .. }) = rig() else { return };
     let (id, cpuid, vcpu) = &vcpus[1];
-    // INIT was taken and the start-up interrupt has come: at its next run, the processor would begin at 0x9a000.
-    let started = kvm_mp_state { mp_state: kvm_bindings::KVM_MP_STATE_SIPI_RECEIVED };
-    vcpu.fd()
-        .set_vcpu_events(&kvm_vcpu_events {
-            flags: KVM_VCPUEVENT_VALID_SIPI_VECTOR,
-            sipi_vector: 0x9a,
-            ..Default::default()
-        })
-        .unwrap();
-    vcpu.fd().set_mp_state(started).unwrap();
+    // INIT, then start at 0x9a000, to all: what a boot processor sends, and what the other takes at its next run.
+    for data in [0x500, 0x69a] {
+        let address_lo = layout::LAPIC as u32 | 0xff << 12;
+        assert_eq!(vm.fd().signal_msi(kvm_msi { address_lo, data, ..Default::default() }).unwrap(), 2);
+    }
     reset(vcpu, cpuid, *id).unwrap();
     assert_eq!(vcpu.fd().get_mp_state().unwrap().mp_state, KVM_MP_STATE_UNINITIALIZED);
     assert_eq!(vcpu.fd().get_regs().unwrap().rip, 0xfff0);
@@ -208,7 +204,7 @@ fn an_interrupt_sent_before_a_reset_is_forgotten() {
 
 #[test]
 fn kvm_shows_the_guest_our_leaves() {
-    let Some(Rig { kvm: _, vcpus, _memory }) = rig() else { return };
+    let Some(Rig { vcpus, .. }) = rig() else { return };
     for (id, _, vcpu) in &vcpus {
         let seen = vcpu.fd().get_cpuid2(kvm_bindings::KVM_MAX_CPUID_ENTRIES).unwrap();
         assert_eq!(cpuid::find(&seen, 1, 0).unwrap().ebx >> 24, *id);
@@ -219,7 +215,7 @@ fn kvm_shows_the_guest_our_leaves() {
 
 #[test]
 fn registers_after_one_that_kvm_lacks_are_set_too() {
-    let Some(Rig { kvm: _, vcpus, _memory }) = rig() else { return };
+    let Some(Rig { vcpus, .. }) = rig() else { return };
     let (_, _, vcpu) = &vcpus[0];
     const NOBODYS: u32 = 0x1234_5678;
     msr::set(vcpu, &[(0x174, 0x18), (NOBODYS, 1), (0x175, 0x7000), (NOBODYS, 2), (NOBODYS, 3)]).unwrap();
