@@ -40,3 +40,6 @@ impl Kind {
 pub fn find(name: &str) -> Result<&'static Kind> {
     KINDS.iter().copied().find(|k| k.name == name).with_context(|| format!("no device is called `{name}`"))
 }
+
+#[cfg(test)]
+mod tests;
