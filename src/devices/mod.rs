@@ -43,3 +43,5 @@ pub fn find(name: &str) -> Result<&'static Kind> {
 
 #[cfg(test)]
 mod ring;
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 
 mod bar;
 mod config;
+#[cfg(test)]
+pub mod fakes;
 mod intx;
 pub mod msix;
 mod root;

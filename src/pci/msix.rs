@@ -129,10 +129,11 @@ impl Inner {
         for row in self.rows.iter_mut().skip(rows.start).take(count).filter(|row| !row.masked()) {
             if let Err(e) = row.program(messages) {
                 log::warn!("{e:#}");
-            } else if std::mem::take(&mut row.pending)
-                && let Some(message) = &row.message
-            {
+                row.message = None;
+            }
+            if let Some(message) = row.message.as_ref().filter(|_| row.pending) {
                 message.raise();
+                row.pending = false;
             }
         }
     }

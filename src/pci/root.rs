@@ -7,8 +7,8 @@ use crate::irq::Line;
 use crate::sys::Lock;
 use anyhow::{Context, Result, ensure};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 const SLOTS: usize = 32;
 
@@ -36,7 +36,8 @@ pub fn intx_of(slot: u8) -> usize {
 }
 
 pub struct Root {
-    bus: Arc<Bus>,
+    /// The bus has windows into here, so it must not be kept from here.
+    bus: Weak<Bus>,
     addresses: Addresses,
     lines: [(Arc<Shared>, u8); 4],
     slots: Lock<[Option<Arc<dyn Function>>; SLOTS]>,
@@ -46,13 +47,13 @@ pub struct Root {
 
 impl Root {
     /// `bus` is guest physical memory; `low` (below 4 GiB) and `high` are where BARs may go; `intx` is INTA to INTD.
-    pub fn new(bus: Arc<Bus>, low: Range<u64>, high: Range<u64>, intx: [Intx; 4]) -> Arc<Root> {
+    pub fn new(bus: &Arc<Bus>, low: Range<u64>, high: Range<u64>, intx: [Intx; 4]) -> Arc<Root> {
         let mut slots = [const { None }; SLOTS];
         if let Some(first) = slots.first_mut() {
             *first = Some(Arc::new(Bridge(Lock::new(Config::new(&BRIDGE)))) as Arc<dyn Function>);
         }
         Arc::new(Root {
-            bus,
+            bus: Arc::downgrade(bus),
             addresses: Addresses::new(low, high),
             lines: intx.map(|i| (Shared::new(i.line), i.number)),
             slots: Lock::new(slots),
@@ -79,7 +80,8 @@ impl Root {
         let place = slots.get_mut(usize::from(slot)).with_context(|| format!("PCI has no slot {slot}"))?;
         ensure!(place.is_none(), "PCI slot {slot} is taken");
         let interrupt = self.lines.get(intx_of(slot)).map_or(0xff, |line| line.1);
-        let socket = Socket { bus: &self.bus, addresses: &self.addresses, interrupt };
+        let bus = self.bus.upgrade().context("the bus is gone")?;
+        let socket = Socket { bus: &bus, addresses: &self.addresses, interrupt };
         function.clone().plug(&socket).with_context(|| format!("plug into PCI slot {slot}"))?;
         *place = Some(function);
         Ok(())
