@@ -4,6 +4,8 @@
 pub mod file;
 mod lock;
 mod poll;
+pub mod socket;
+pub mod tap;
 
 pub use lock::Lock;
 pub use poll::{Poll, Token};

@@ -29,6 +29,11 @@ impl Queue {
         self.ring.ready()
     }
 
+    /// Entries of the ring: the most requests that can be under way.
+    pub fn size(&self) -> u16 {
+        self.ring.size()
+    }
+
     /// The next request. An error means the ring itself is broken: the device needs a reset.
     pub fn pop(&mut self) -> Result<Option<Chain>> {
         if !self.ring.ready() {
