@@ -65,11 +65,11 @@ fn attach(file: &File, name: &str, multi_queue: bool) -> Result<()> {
     let advice = match e.kind() {
         ErrorKind::PermissionDenied => {
             let queues = if multi_queue { " multi_queue" } else { "" };
-            format!("it is not yours; `ip tuntap add {name} mode tap{queues} user $USER` as root makes one that is")
+            format!("it is not yours; `ip tuntap add dev {name} mode tap{queues} user $USER` as root makes one that is")
         }
         ErrorKind::ResourceBusy => "another program has it open".to_string(),
         ErrorKind::InvalidInput if multi_queue => format!(
-            "it is no tap, or not one with several queues; `ip tuntap add {name} mode tap multi_queue` makes one"
+            "it is no tap, or not one with several queues; `ip tuntap add dev {name} mode tap multi_queue` makes one"
         ),
         ErrorKind::InvalidInput => "there is an interface of that name that is no tap".to_string(),
         ErrorKind::ArgumentListTooLong => "it has no queue left".to_string(),
