@@ -73,7 +73,8 @@ impl Setup {
         let sectors = if byte(0x1f1) == 0 { 4 } else { u64::from(byte(0x1f1)) };
         let start = (sectors + 1) * 512;
         let size = since(0x204, 0x1f4, u64::from(u16_at(&header, 0x1f4).unwrap_or_default())) * 16;
-        let rest = len.checked_sub(start).filter(|n| *n > 0).context("truncated: ends before its protected-mode part")?;
+        let rest =
+            len.checked_sub(start).filter(|n| *n > 0).context("truncated: ends before its protected-mode part")?;
         // syssize is rounded up to 16 bytes, or is zero where nobody filled it in.
         ensure!(size <= rest + 15, "truncated: has {len} bytes, its header says {}", start + size);
         let code = start..start + if size == 0 { rest } else { size.min(rest) };

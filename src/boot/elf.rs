@@ -118,7 +118,9 @@ pub fn parse(head: &[u8], more: impl FnOnce(u64, usize) -> Result<Vec<u8>>) -> R
         match layout.segment(header).context("an ELF program header is cut off")? {
             (PT_LOAD, segment) if segment.memsz > 0 => program.segments.push(segment),
             (PT_NOTE, segment) => program.notes.push(segment),
-            (PT_INTERP, _) => bail!("an ELF program for an operating system, not a kernel (it asks for an interpreter)"),
+            (PT_INTERP, _) => {
+                bail!("an ELF program for an operating system, not a kernel (it asks for an interpreter)")
+            }
             _ => {}
         }
     }

@@ -114,7 +114,9 @@ impl Image {
                 let ranges = program.load(&mut source, memory, taken)?;
                 program.place(ranges, memory, &source, false)
             }
-            Form::Packed(method) => self.unpack(*method, memory, taken).with_context(|| format!("unpack it ({method})")),
+            Form::Packed(method) => {
+                self.unpack(*method, memory, taken).with_context(|| format!("unpack it ({method})"))
+            }
         }
     }
 
@@ -162,11 +164,7 @@ fn recognise(file: &File, len: u64) -> Result<Form> {
 }
 
 /// An ELF file or a multiboot image; `len` is its length where that is known.
-fn plain(
-    head: &[u8],
-    len: Option<u64>,
-    more: impl FnOnce(u64, usize) -> Result<Vec<u8>>,
-) -> Result<Option<Program>> {
+fn plain(head: &[u8], len: Option<u64>, more: impl FnOnce(u64, usize) -> Result<Vec<u8>>) -> Result<Option<Program>> {
     let multiboot = multiboot::Header::find(head);
     // Address fields come first: they may describe an ELF file that a loader would misread.
     if let Some(program) = multiboot.map(|h| h.program(len)).transpose()?.flatten() {

@@ -55,7 +55,9 @@ impl Header {
         let before = header.checked_sub(load).context("its multiboot header_addr is below load_addr")?;
         let offset = self.at.checked_sub(before).context("its multiboot load_addr is before the file's start")?;
         let filesz = match load_end {
-            0 => len.context("its multiboot header leaves the length to the file, which is packed")?.checked_sub(offset),
+            0 => {
+                len.context("its multiboot header leaves the length to the file, which is packed")?.checked_sub(offset)
+            }
             end => end.checked_sub(load),
         };
         let filesz = filesz.context("its multiboot load_end_addr is below load_addr")?;

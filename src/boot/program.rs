@@ -81,7 +81,13 @@ impl Program {
 
     /// The entry for the protocol this kernel is made for, of which `bzimage` leaves only Linux's own.
     /// To be called after `load`, as notes are read from where they were loaded.
-    pub fn place(&self, ranges: Vec<Range<u64>>, memory: &Memory, source: &Source<'_>, bzimage: bool) -> Result<Placed> {
+    pub fn place(
+        &self,
+        ranges: Vec<Range<u64>>,
+        memory: &Memory,
+        source: &Source<'_>,
+        bzimage: bool,
+    ) -> Result<Placed> {
         let notes = if bzimage { Notes { linux: true, pvh: None } } else { self.read_notes(memory, source) };
         let (protocol, entry) = match (self.class, notes, &self.multiboot) {
             (Class::Raw, ..) => (Protocol::Multiboot, self.entry),
