@@ -13,8 +13,8 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A loop below this many instructions in a second is interpreted; the slowest processors do a hundred times as many.
-const INTERPRETED: f64 = 20e6;
+/// Where ring 0 is this many times slower than ring 3, it is interpreted.
+const INTERPRETED: f64 = 20.0;
 /// How long a speed is measured, and the most iterations for it.
 const MEASURE: Duration = Duration::from_millis(2);
 const MOST: u64 = 16_000_000;
@@ -47,9 +47,13 @@ pub fn all(kvm: &Kvm, watch: Arc<Watch>) -> Result<Vec<Check>> {
         let detail = format!("no VM can be made: {e:#}");
         return Ok(vec![Check::new("vm", "a VM", Mark::Fail, detail, json!(false))]);
     }
-    let probes: [fn(&mut Prober) -> Result<Check>; 8] =
-        [ring_0, ring_3, ioeventfd, irqfd, syscall, instructions, cpuid_control, msr_control];
-    probes.into_iter().map(|probe| probe(&mut prober)).collect()
+    let mut checks = speeds(&mut prober)?;
+    let probes: [fn(&mut Prober) -> Result<Check>; 6] =
+        [ioeventfd, irqfd, syscall, instructions, cpuid_control, msr_control];
+    for probe in probes {
+        checks.push(probe(&mut prober)?);
+    }
+    Ok(checks)
 }
 
 impl Prober<'_> {
@@ -71,19 +75,25 @@ fn guest_cpuid(rig: &mut Rig, ring: Ring, leaf: u32) -> Result<Result<[u32; 4], 
     })
 }
 
-/// Instructions in a second of a loop, or how it ended otherwise.
+/// Instructions in a second of a loop, or how it ended otherwise. The fastest of a few runs: others share the host.
 fn speed(rig: &mut Rig, ring: Ring) -> Result<Result<f64, End>> {
     // The first run brings code and tables in.
-    let mut count = 16;
+    let (mut count, mut runs, mut best) = (16, 3, 0f64);
     loop {
         let outcome = rig.run(&code::LOOP, ring, count, DATA)?;
-        match outcome.end {
-            End::Done if count < 1000 => count = 1000,
-            End::Done if outcome.time >= MEASURE || count >= MOST => {
-                return Ok(Ok(2.0 * count as f64 / outcome.time.as_secs_f64().max(1e-9)));
+        if outcome.end != End::Done {
+            return Ok(Err(outcome.end));
+        }
+        if count < 1000 {
+            count = 1000;
+        } else if outcome.time < MEASURE && count < MOST {
+            count *= 4;
+        } else {
+            best = best.max(2.0 * count as f64 / outcome.time.as_secs_f64().max(1e-9));
+            runs -= 1;
+            if runs == 0 {
+                return Ok(Ok(best));
             }
-            End::Done => count *= 4,
-            end => return Ok(Err(end)),
         }
     }
 }
@@ -97,26 +107,20 @@ fn words(rate: f64) -> String {
     }
 }
 
-fn ring_0(prober: &mut Prober) -> Result<Check> {
-    let check = |mark, detail, value| Check::new("ring0_speed", "ring 0", mark, detail, value);
-    Ok(match speed(prober.rig()?, Ring::Kernel)? {
-        Ok(rate) if rate < INTERPRETED => {
-            check(Mark::Warn, format!("{}: interpreted, kernels are very slow", words(rate)), json!(rate.round()))
-        }
-        Ok(rate) => check(Mark::Ok, words(rate), json!(rate.round())),
-        Err(end) => check(Mark::Fail, format!("a loop in ring 0: {end}"), json!(null)),
-    })
-}
-
-fn ring_3(prober: &mut Prober) -> Result<Check> {
-    let check = |mark, detail, value| Check::new("ring3_speed", "ring 3", mark, detail, value);
-    Ok(match speed(prober.rig()?, Ring::User)? {
-        Ok(rate) if rate < INTERPRETED => {
-            check(Mark::Warn, format!("{}: interpreted", words(rate)), json!(rate.round()))
-        }
-        Ok(rate) => check(Mark::Ok, words(rate), json!(rate.round())),
-        Err(end) => check(Mark::Fail, format!("a loop in ring 3: {end}"), json!(null)),
-    })
+fn speeds(prober: &mut Prober) -> Result<Vec<Check>> {
+    let kernel = speed(prober.rig()?, Ring::Kernel)?;
+    let user = speed(prober.rig()?, Ring::User)?;
+    let slow = matches!((&kernel, &user), (Ok(kernel), Ok(user)) if kernel * INTERPRETED < *user);
+    let check = |key, title, rate: &Result<f64, End>| match rate {
+        Ok(rate) => Check::new(key, title, Mark::Ok, words(*rate), json!(rate.round())),
+        Err(end) => Check::new(key, title, Mark::Fail, format!("a loop in {title}: {end}"), json!(null)),
+    };
+    let mut ring_0 = check("ring0_speed", "ring 0", &kernel);
+    if slow {
+        ring_0.mark = Mark::Warn;
+        ring_0.detail += ": interpreted";
+    }
+    Ok(vec![ring_0, check("ring3_speed", "ring 3", &user)])
 }
 
 fn ioeventfd(prober: &mut Prober) -> Result<Check> {

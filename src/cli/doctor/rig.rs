@@ -46,8 +46,9 @@ const DATA_3: u16 = 0x20 | 3;
 const CODE_3: u16 = 0x28 | 3;
 const TASK: u16 = 0x30;
 
-/// Bit 1 is always set. Ring 3 may use ports because the TSS says so: PVM forgets an IOPL of 3 on the way there.
-const RFLAGS: u64 = 1 << 1;
+/// IOPL 3 and the bit that is always set. Ring 3 may use ports for two reasons: PVM forgets the IOPL on the way there
+/// and looks at the bitmap in the TSS; an emulated SVM takes the TSS for a wrong one, as it is busy, and looks at the IOPL.
+const RFLAGS: u64 = 3 << 12 | 1 << 1;
 const CR0: u64 = 1 << 31 | 1 << 16 | 1 << 5 | 1 << 4 | 1 << 1 | 1 << 0;
 const CR4_PAE_OSFXSR_OSXMMEXCPT: u64 = 1 << 5 | 1 << 9 | 1 << 10;
 const CR4_OSXSAVE: u64 = 1 << 18;
@@ -193,8 +194,10 @@ impl Rig {
         let start = Instant::now();
         let mut values = Vec::new();
         let end = self.until_end(&mut values)?;
+        let time = start.elapsed();
+        log::debug!("{ring:?}: `{}` {end} after {time:?}, told {values:x?}", code.text);
         self.spent |= !matches!(end, End::Done | End::Trap(_));
-        Ok(Outcome { values, end, time: start.elapsed() })
+        Ok(Outcome { values, end, time })
     }
 
     /// KVM completes the last port access when it is entered again; the new state must come after that.
