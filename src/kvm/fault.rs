@@ -53,7 +53,7 @@ pub fn describe(vcpu: &Vcpu, memory: &Memory, why: Why<'_>) -> String {
             let _ = writeln!(out, "    the instruction is not in memory");
         }
     }
-    let name = instruction.as_ref().and_then(|(text, _)| text.split(' ').next());
+    let name = instruction.as_ref().and_then(|(text, _)| mnemonic(text));
     for line in explain(why, name, rip, &sregs) {
         let _ = writeln!(out, "{line}");
     }
@@ -154,6 +154,12 @@ fn disassemble(bytes: &[u8], ip: u64, bits: u32) -> Option<(String, usize)> {
     formatter.options_mut().set_space_after_operand_separator(true);
     formatter.format(&instruction, &mut text);
     Some((text, instruction.len()))
+}
+
+/// The instruction's name without prefixes.
+fn mnemonic(text: &str) -> Option<&str> {
+    text.split(' ')
+        .find(|w| !matches!(*w, "lock" | "rep" | "repe" | "repne" | "bnd" | "notrack" | "xacquire" | "xrelease"))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -119,6 +119,7 @@ fn code_is_read_as_its_mode_says() {
     assert_eq!(disassemble(&popcnt, 0, 16), Some(("popcnt ax, bx".into(), 4)));
     assert_eq!(disassemble(&popcnt, 0, 64), Some(("popcnt eax, ebx".into(), 4)));
     assert_eq!(disassemble(&[0x0f], 0, 64), None);
+    assert_eq!((mnemonic("lock cmpxchg16b [rdi]"), mnemonic("hlt")), (Some("cmpxchg16b"), Some("hlt")));
     assert_eq!(disassemble(&[0x48, 0x0f, 0xc7, 0x0f], 0, 64), Some(("cmpxchg16b [rdi]".into(), 4)));
     let mut sregs = kvm_sregs { cr0: CR0_PE, efer: EFER_LMA, ..Default::default() };
     let regs = kvm_regs::default();
