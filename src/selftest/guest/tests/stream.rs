@@ -76,6 +76,50 @@ pub fn rng_reset(context: &mut Context) -> Result {
     Ok(())
 }
 
+/// A device that meets a broken ring stops, says so, and works again after a reset (virtio 1.2, 2.1.1, 2.1.2).
+pub fn rng_broken(context: &mut Context) -> Result {
+    const NOWHERE: u64 = 0xffff_ffff_ffff_0000;
+    for at in [NOWHERE, 0xfee0_0000, !0 - 7] {
+        let mut transport = virtio::first(context, 4)?;
+        let changed = transport.config_vector()?;
+        let before = Page::boot().count(changed);
+        let mut rng = Rng::with(transport, 0)?;
+        rng.queue.add(&[Buffer { at, len: 64, write: true }])?;
+        rng.queue.kick();
+        let transport = &rng.device.transport;
+        let told = time::spin(|| transport.status() & virtio::NEEDS_RESET != 0);
+        ensure!(told, "a buffer at {at:#x} leaves the status at {:#x}", transport.status());
+        ensure!(crate::pci::interrupted(changed, before), "no interrupt tells that the device needs a reset");
+    }
+    Rng::open(context, 0)?.fill(&mut [0; 64])
+}
+
+/// A driver may do without interrupts (2.7.7).
+pub fn rng_quiet(context: &mut Context) -> Result {
+    for features in [0, EVENT_IDX] {
+        let mut rng = Rng::open(context, features)?;
+        let page = Page::boot();
+        let bytes = rt::pages(64, 16);
+        rng.fill(bytes)?;
+        ensure!(crate::pci::interrupted(rng.queue.vector, 0), "no interrupt before");
+        rng.queue.set_interrupts(false);
+        let before = page.count(rng.queue.vector);
+        for _ in 0..10 {
+            rng.queue.add(&[Buffer::into(bytes)])?;
+            rng.queue.kick();
+            ensure!(time::spin(|| rng.queue.has_used()), "no answer without interrupts");
+            rng.queue.pop()?;
+        }
+        time::delay(2000);
+        let came = page.count(rng.queue.vector) - before;
+        ensure!(came == 0, "{came} interrupts that nobody asked for");
+        rng.queue.set_interrupts(true);
+        rng.fill(bytes)?;
+        ensure!(crate::pci::interrupted(rng.queue.vector, before), "no interrupt when wanted again");
+    }
+    Ok(())
+}
+
 /// The host's half compares what comes out.
 pub fn console_output(context: &mut Context) -> Result {
     let mut console = Console::open(context)?;

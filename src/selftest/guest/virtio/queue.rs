@@ -43,6 +43,8 @@ pub struct Queue {
     pub vector: u8,
     indirect: bool,
     event_idx: bool,
+    /// Interrupts are not wanted.
+    quiet: bool,
     doorbell: (u64, bool),
     acknowledgement: Option<(u64, u64)>,
     index: u16,
@@ -74,6 +76,7 @@ impl Queue {
             vector,
             indirect,
             event_idx: device.has(EVENT_IDX),
+            quiet: false,
             doorbell: device.transport.doorbell(index),
             acknowledgement: device.transport.acknowledgement(),
             index,
@@ -155,8 +158,9 @@ impl Queue {
     pub fn set_interrupts(&mut self, on: bool) {
         // SAFETY: the available ring's flags.
         unsafe { self.available.write_volatile(u16::from(!on)) };
+        self.quiet = !on;
         if self.event_idx {
-            self.set_used_event(if on { self.next_used } else { self.next_used.wrapping_sub(1) });
+            self.set_used_event(self.next_used.wrapping_sub(u16::from(self.quiet)));
         }
         fence(Ordering::SeqCst);
     }
@@ -186,7 +190,8 @@ impl Queue {
         self.free.extend(ids.iter().rev());
         self.next_used = self.next_used.wrapping_add(1);
         if self.event_idx {
-            self.set_used_event(self.next_used);
+            let behind = u16::from(self.quiet);
+            self.set_used_event(self.next_used.wrapping_sub(behind));
             fence(Ordering::SeqCst);
         }
         Ok(Some(Used { head: id as u16, len }))
