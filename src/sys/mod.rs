@@ -1,9 +1,12 @@
 //! The few raw system facilities the rest needs: file descriptors, polling, signals, the terminal, locks.
 //! Knows nothing of virtual machines.
 
+mod call;
+pub mod file;
 mod lock;
 mod poll;
 
+pub use call::{accept_calls, call_out};
 pub use lock::Lock;
 pub use poll::{Poll, Token};
 pub use vmm_sys_util::eventfd::EventFd;
