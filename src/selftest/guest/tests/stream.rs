@@ -1,17 +1,15 @@
 //! Entropy and the console.
 
 use crate::cpu::Page;
-use crate::virtio::{self, Buffer, EVENT_IDX, INDIRECT, console::Console, rng::Rng};
+use crate::virtio::{self, Buffer, Device, EVENT_IDX, INDIRECT, console::Console, rng::Rng};
 use crate::{Context, Result, ensure, rt, time};
 
 /// Fills of several sizes: each different, none constant, each with an interrupt of its own.
 fn entropy(rng: &mut Rng) -> Result {
     let bytes = rt::pages(8192, 4096);
-    let page = Page::boot();
     for len in [1, 16, 64, 4096] {
-        let before = page.count(rng.queue.vector);
-        rng.fill(&mut bytes[..len])?;
-        ensure!(crate::pci::interrupted(rng.queue.vector, before), "{len} bytes came without an interrupt");
+        let used = rng.queue.request_by_interrupt(&[Buffer::into(&mut bytes[..len])])? as usize;
+        ensure!((1..=len).contains(&used), "{used} bytes of {len} were given");
     }
     let (first, second) = bytes.split_at_mut(4096);
     rng.fill(second)?;
@@ -80,10 +78,10 @@ pub fn rng_reset(context: &mut Context) -> Result {
 pub fn rng_broken(context: &mut Context) -> Result {
     const NOWHERE: u64 = 0xffff_ffff_ffff_0000;
     for at in [NOWHERE, 0xfee0_0000, !0 - 7] {
-        let mut transport = virtio::first(context, 4)?;
-        let changed = transport.config_vector()?;
+        let mut device = Device::new(virtio::first(context, 4)?, 0)?;
+        let changed = device.transport.config_vector()?;
         let before = Page::boot().count(changed);
-        let mut rng = Rng::with(transport, 0)?;
+        let mut rng = Rng::begin(device)?;
         rng.queue.add(&[Buffer { at, len: 64, write: true }])?;
         rng.queue.kick();
         let transport = &rng.device.transport;
@@ -100,8 +98,7 @@ pub fn rng_quiet(context: &mut Context) -> Result {
         let mut rng = Rng::open(context, features)?;
         let page = Page::boot();
         let bytes = rt::pages(64, 16);
-        rng.fill(bytes)?;
-        ensure!(crate::pci::interrupted(rng.queue.vector, 0), "no interrupt before");
+        rng.queue.request_by_interrupt(&[Buffer::into(bytes)])?;
         rng.queue.set_interrupts(false);
         let before = page.count(rng.queue.vector);
         for _ in 0..10 {
@@ -114,8 +111,7 @@ pub fn rng_quiet(context: &mut Context) -> Result {
         let came = page.count(rng.queue.vector) - before;
         ensure!(came == 0, "{came} interrupts that nobody asked for");
         rng.queue.set_interrupts(true);
-        rng.fill(bytes)?;
-        ensure!(crate::pci::interrupted(rng.queue.vector, before), "no interrupt when wanted again");
+        rng.queue.request_by_interrupt(&[Buffer::into(bytes)])?;
     }
     Ok(())
 }
