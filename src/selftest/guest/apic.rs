@@ -12,7 +12,6 @@ const IOAPIC: u64 = 0xfec0_0000;
 pub const ID: u32 = 0x20;
 pub const VERSION: u32 = 0x30;
 const SPURIOUS: u32 = 0xf0;
-pub const ICR: u32 = 0x300;
 pub const LVT_TIMER: u32 = 0x320;
 pub const TIMER_INITIAL: u32 = 0x380;
 pub const TIMER_CURRENT: u32 = 0x390;

@@ -4,6 +4,8 @@ use crate::rt;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU8, Ordering};
 
+core::arch::global_asm!(include_str!("boot.S"), options(att_syntax));
+
 unsafe extern "C" {
     static stubs: u8;
     static exceptions: u8;
@@ -77,7 +79,7 @@ pub fn init() {
         // SAFETY: the table is ours, and n is inside it.
         unsafe { (&raw mut idt).cast::<[u64; 2]>().add(n as usize).write([low, at >> 32]) };
     }
-    Page::boot().set_stack(&raw const boot_stack_end as u64);
+    Page::boot().set_stack(&raw const boot_stack_end as u64 - 8);
     #[repr(align(4096))]
     struct Tables([[u64; 512]; 4]);
     static mut TABLES: Tables = Tables([[0; 512]; 4]);

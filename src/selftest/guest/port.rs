@@ -59,4 +59,3 @@ macro_rules! register {
 register!(read8 write8 u8, reg_byte, "{0}", "byte");
 register!(read16 write16 u16, reg, "{0:x}", "word");
 register!(read32 write32 u32, reg, "{0:e}", "dword");
-register!(read64 write64 u64, reg, "{0}", "qword");

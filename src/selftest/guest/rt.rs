@@ -87,9 +87,14 @@ extern "C" fn fault_report(vector: u64, code: u64, rip: u64, cr2: u64, cs: u64) 
     tap::bail(format_args!("exception {vector}, code {code:#x}, at {cs:#x}:{rip:#x}, cr2 {cr2:#x}"))
 }
 
-/// core was compiled with unwinding, and names this.
+/// core and alloc were compiled with unwinding, and name these two.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    crate::cpu::stop()
+}
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {

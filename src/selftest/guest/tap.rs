@@ -40,6 +40,8 @@ pub fn bail(why: fmt::Arguments) -> ! {
 /// Ends the machine: 0 for a pass.
 pub fn exit(value: u8) -> ! {
     out8(DEBUG_EXIT, value);
+    // The machine may take a moment.
+    crate::time::spin(|| false);
     line(format_args!("# the debug-exit port did not end the machine"));
     crate::cpu::stop()
 }

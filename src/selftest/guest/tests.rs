@@ -35,6 +35,8 @@ const TESTS: &[Test] = &[
     ("rng: entropy", stream::rng),
     ("rng: indirect descriptors and event indices", stream::rng_indirect),
     ("rng: a reset stops the device", stream::rng_reset),
+    ("rng: without interrupts", stream::rng_quiet),
+    ("rng: a broken ring stops the device", stream::rng_broken),
     ("blk: identity", blk::identity),
     ("blk: reads what the host wrote", blk::given),
     ("blk: large requests", blk::large),

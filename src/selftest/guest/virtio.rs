@@ -26,11 +26,11 @@ const ACKNOWLEDGE: u8 = 1;
 const DRIVER: u8 = 2;
 const DRIVER_OK: u8 = 4;
 const FEATURES_OK: u8 = 8;
+/// What a device sets when it cannot go on.
 pub const NEEDS_RESET: u8 = 64;
 
 /// How a driver reaches a device.
 pub trait Transport {
-    fn id(&self) -> u32;
     fn features(&self) -> u64;
     fn accept(&self, features: u64);
     fn status(&self) -> u8;
@@ -43,7 +43,6 @@ pub trait Transport {
     fn doorbell(&self, queue: u16) -> (u64, bool);
     fn config(&self, at: u64) -> u8;
     fn config32(&self, at: u64) -> u32;
-    fn config_write(&self, at: u64, value: u8);
     fn generation(&self) -> u32;
     /// Registers for an interrupt's reason and its acknowledgement, where the transport wants one.
     fn acknowledgement(&self) -> Option<(u64, u64)> {
@@ -98,8 +97,15 @@ impl Device {
         u16::from_le_bytes([self.transport.config(at), self.transport.config(at + 1)])
     }
 
+    /// Read again while the device changes it (2.5.1).
     pub fn config64(&self, at: u64) -> u64 {
-        u64::from(self.transport.config32(at)) | u64::from(self.transport.config32(at + 4)) << 32
+        loop {
+            let before = self.transport.generation();
+            let value = u64::from(self.transport.config32(at)) | u64::from(self.transport.config32(at + 4)) << 32;
+            if self.transport.generation() == before {
+                return value;
+            }
+        }
     }
 }
 

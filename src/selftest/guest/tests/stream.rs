@@ -1,17 +1,15 @@
 //! Entropy and the console.
 
 use crate::cpu::Page;
-use crate::virtio::{self, Buffer, EVENT_IDX, INDIRECT, console::Console, rng::Rng};
+use crate::virtio::{self, Buffer, Device, EVENT_IDX, INDIRECT, console::Console, rng::Rng};
 use crate::{Context, Result, ensure, rt, time};
 
 /// Fills of several sizes: each different, none constant, each with an interrupt of its own.
 fn entropy(rng: &mut Rng) -> Result {
     let bytes = rt::pages(8192, 4096);
-    let page = Page::boot();
     for len in [1, 16, 64, 4096] {
-        let before = page.count(rng.queue.vector);
-        rng.fill(&mut bytes[..len])?;
-        ensure!(crate::pci::interrupted(rng.queue.vector, before), "{len} bytes came without an interrupt");
+        let used = rng.queue.request_by_interrupt(&[Buffer::into(&mut bytes[..len])])? as usize;
+        ensure!((1..=len).contains(&used), "{used} bytes of {len} were given");
     }
     let (first, second) = bytes.split_at_mut(4096);
     rng.fill(second)?;
@@ -72,6 +70,48 @@ pub fn rng_reset(context: &mut Context) -> Result {
         // SAFETY: the device may have changed it behind the compiler's back.
         let touched = (0..64).any(|i| unsafe { bytes.as_ptr().add(i).read_volatile() } != 0);
         ensure!(!touched, "the device wrote memory after its reset");
+    }
+    Ok(())
+}
+
+/// A device that meets a broken ring stops, says so, and works again after a reset (virtio 1.2, 2.1.1, 2.1.2).
+pub fn rng_broken(context: &mut Context) -> Result {
+    const NOWHERE: u64 = 0xffff_ffff_ffff_0000;
+    for at in [NOWHERE, 0xfee0_0000, !0 - 7] {
+        let mut device = Device::new(virtio::first(context, 4)?, 0)?;
+        let changed = device.transport.config_vector()?;
+        let before = Page::boot().count(changed);
+        let mut rng = Rng::begin(device)?;
+        rng.queue.add(&[Buffer { at, len: 64, write: true }])?;
+        rng.queue.kick();
+        let transport = &rng.device.transport;
+        let told = time::spin(|| transport.status() & virtio::NEEDS_RESET != 0);
+        ensure!(told, "a buffer at {at:#x} leaves the status at {:#x}", transport.status());
+        ensure!(crate::pci::interrupted(changed, before), "no interrupt tells that the device needs a reset");
+    }
+    Rng::open(context, 0)?.fill(&mut [0; 64])
+}
+
+/// A driver may do without interrupts (2.7.7).
+pub fn rng_quiet(context: &mut Context) -> Result {
+    for features in [0, EVENT_IDX] {
+        let mut rng = Rng::open(context, features)?;
+        let page = Page::boot();
+        let bytes = rt::pages(64, 16);
+        rng.queue.request_by_interrupt(&[Buffer::into(bytes)])?;
+        rng.queue.set_interrupts(false);
+        let before = page.count(rng.queue.vector);
+        for _ in 0..10 {
+            rng.queue.add(&[Buffer::into(bytes)])?;
+            rng.queue.kick();
+            ensure!(time::spin(|| rng.queue.has_used()), "no answer without interrupts");
+            rng.queue.pop()?;
+        }
+        time::delay(2000);
+        let came = page.count(rng.queue.vector) - before;
+        ensure!(came == 0, "{came} interrupts that nobody asked for");
+        rng.queue.set_interrupts(true);
+        rng.queue.request_by_interrupt(&[Buffer::into(bytes)])?;
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ pub fn deadline(_: &mut Context) -> Result {
 pub fn pit(context: &mut Context) -> Result {
     let pin = match crate::acpi::tables(context.rsdp) {
         Ok(tables) => crate::acpi::interrupts(&tables)?.timer,
-        Err(_) => 2,
+        Err(_) => 0,
     };
     let vector = cpu::vector();
     apic::route(pin, vector);

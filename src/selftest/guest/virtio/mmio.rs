@@ -57,10 +57,6 @@ fn windows(context: &Context) -> Vec<(u64, u32)> {
 }
 
 impl Transport for Window {
-    fn id(&self) -> u32 {
-        read32(self.base + DEVICE_ID)
-    }
-
     fn features(&self) -> u64 {
         let half = |n| {
             write32(self.base + DEVICE_FEATURES_SEL, n);
@@ -112,10 +108,6 @@ impl Transport for Window {
 
     fn config32(&self, at: u64) -> u32 {
         read32(self.base + CONFIG + at)
-    }
-
-    fn config_write(&self, at: u64, value: u8) {
-        write8(self.base + CONFIG + at, value);
     }
 
     fn generation(&self) -> u32 {

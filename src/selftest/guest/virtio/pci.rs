@@ -10,10 +10,9 @@ use alloc::vec::Vec;
 const VENDOR: u16 = 0x1af4;
 const FIRST_MODERN: u16 = 0x1040;
 
-/// Structures that the vendor capabilities lead to (4.1.4).
+/// Structures that the vendor capabilities lead to (4.1.4); 3 is the ISR status.
 const COMMON: u8 = 1;
 const NOTIFY: u8 = 2;
-const ISR: u8 = 3;
 const DEVICE: u8 = 4;
 const PCI_ACCESS: u8 = 5;
 
@@ -118,10 +117,6 @@ impl Device {
 }
 
 impl Transport for Device {
-    fn id(&self) -> u32 {
-        u32::from(self.function.read16(2) - FIRST_MODERN)
-    }
-
     fn features(&self) -> u64 {
         let half = |n| {
             write32(self.common + common::DEVICE_FEATURE_SELECT, n);
@@ -178,10 +173,6 @@ impl Transport for Device {
 
     fn config32(&self, at: u64) -> u32 {
         read32(self.device + at)
-    }
-
-    fn config_write(&self, at: u64, value: u8) {
-        write8(self.device + at, value);
     }
 
     fn generation(&self) -> u32 {

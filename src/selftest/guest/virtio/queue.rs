@@ -43,6 +43,8 @@ pub struct Queue {
     pub vector: u8,
     indirect: bool,
     event_idx: bool,
+    /// Interrupts are not wanted.
+    quiet: bool,
     doorbell: (u64, bool),
     acknowledgement: Option<(u64, u64)>,
     index: u16,
@@ -74,6 +76,7 @@ impl Queue {
             vector,
             indirect,
             event_idx: device.has(EVENT_IDX),
+            quiet: false,
             doorbell: device.transport.doorbell(index),
             acknowledgement: device.transport.acknowledgement(),
             index,
@@ -153,15 +156,18 @@ impl Queue {
 
     /// Asks the device for interrupts, or not.
     pub fn set_interrupts(&mut self, on: bool) {
-        // SAFETY: the available ring's flags.
-        unsafe { self.available.write_volatile(u16::from(!on)) };
-        if self.event_idx {
-            self.set_used_event(if on { self.next_used } else { self.next_used.wrapping_sub(1) });
+        self.quiet = !on;
+        match self.event_idx {
+            true => self.set_used_event(),
+            // SAFETY: the available ring's flags.
+            false => unsafe { self.available.write_volatile(u16::from(self.quiet)) },
         }
         fence(Ordering::SeqCst);
     }
 
-    fn set_used_event(&mut self, value: u16) {
+    /// The index whose use shall interrupt: the next, or one that is not near (2.7.7.1).
+    fn set_used_event(&mut self) {
+        let value = if self.quiet { self.next_used.wrapping_sub(1 << 14) } else { self.next_used };
         // SAFETY: the word behind the available ring's last element.
         unsafe { self.available.add(2 + usize::from(self.size)).write_volatile(value) };
     }
@@ -186,7 +192,7 @@ impl Queue {
         self.free.extend(ids.iter().rev());
         self.next_used = self.next_used.wrapping_add(1);
         if self.event_idx {
-            self.set_used_event(self.next_used);
+            self.set_used_event();
             fence(Ordering::SeqCst);
         }
         Ok(Some(Used { head: id as u16, len }))
@@ -200,6 +206,23 @@ impl Queue {
         }
         ensure!(came, "queue {}: no answer (of {} interrupts)", self.index, Page::boot().count(self.vector));
         self.pop()?.ok_or_else(|| "the used ring went backwards".into())
+    }
+
+    /// The same, but nothing is looked at before the interrupt has come: so each request must have its own,
+    /// even with event indices.
+    pub fn request_by_interrupt(&mut self, buffers: &[Buffer]) -> Result<u32> {
+        let page = Page::boot();
+        let seen = page.count(self.vector);
+        self.add(buffers)?;
+        self.kick();
+        let came = apic::wait(self.vector, || page.count(self.vector) > seen);
+        ensure!(
+            came,
+            "queue {}: no interrupt ({})",
+            self.index,
+            if self.has_used() { "but an answer" } else { "nor an answer" }
+        );
+        Ok(self.wait()?.len)
     }
 
     /// One request and its answer: the length that the device says it wrote.

@@ -15,7 +15,10 @@ impl Rng {
     }
 
     pub fn with(transport: Box<dyn Transport>, extra: u64) -> Result<Rng> {
-        let mut device = Device::new(transport, extra)?;
+        Rng::begin(Device::new(transport, extra)?)
+    }
+
+    pub fn begin(mut device: Device) -> Result<Rng> {
         let queue = device.queue(0, 64)?;
         device.start()?;
         Ok(Rng { device, queue })
