@@ -2,9 +2,12 @@
 //! Knows nothing of virtual machines.
 
 mod call;
+pub mod file;
 mod heap;
 mod lock;
 mod poll;
+pub mod socket;
+pub mod tap;
 
 pub use call::{accept_calls, call_out};
 pub use heap::trim_heap;

@@ -2,3 +2,9 @@
 
 pub mod boot;
 pub mod layout;
+
+pub mod acpi;
+pub mod cpuid;
+pub mod irqchip;
+pub mod msr;
+pub mod vcpu;
