@@ -152,7 +152,7 @@ fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 fn recognise(file: &File, len: u64) -> Result<Form> {
-    let head = source::bytes(file, 0, HEAD).context("read it")?;
+    let head = source::bytes(file, 0, HEAD.min(usize::try_from(len)?)).context("read it")?;
     if bzimage::is(&head) {
         let setup = Setup::parse(&head, len)?;
         let payload = setup.method(file)?;
