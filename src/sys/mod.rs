@@ -2,8 +2,11 @@
 //! Knows nothing of virtual machines.
 
 mod call;
+pub mod fd;
 mod lock;
 mod poll;
+pub mod signal;
+pub mod term;
 
 pub use call::{accept_calls, call_out};
 pub use lock::Lock;
