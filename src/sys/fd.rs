@@ -36,6 +36,25 @@ pub fn wait_writable(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Waits until the other side of socket `fd` is closed both ways.
+pub fn wait_hangup(fd: BorrowedFd<'_>) -> io::Result<()> {
+    poll(&mut [libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 }], -1)?;
+    Ok(())
+}
+
+/// Whether the other side of `fd` is closed.
+pub fn hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut polled = [libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 }];
+    poll(&mut polled, 0).is_ok_and(|n| n > 0)
+}
+
+/// Whether `fd` was opened for writing.
+pub fn is_for_output(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no pointers.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_ACCMODE != libc::O_RDONLY
+}
+
 /// Whether `fd` takes output now, or would answer a write with an error.
 pub fn writable_now(fd: BorrowedFd<'_>) -> bool {
     let mut polled = [libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 }];
