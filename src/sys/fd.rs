@@ -15,14 +15,6 @@ pub fn of(bell: &EventFd) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(bell.as_raw_fd()) }
 }
 
-/// A duplicate of descriptor `number`, which the process was started with.
-pub fn inherited(number: i32) -> io::Result<OwnedFd> {
-    // SAFETY: no pointers; the result is checked.
-    let fd = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) })?;
-    // SAFETY: a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// Waits until one of `fds` has input, was hung up or failed; says which have.
 pub fn wait_readable<const N: usize>(fds: [BorrowedFd<'_>; N]) -> io::Result<[bool; N]> {
     let mut polled = fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });

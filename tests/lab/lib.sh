@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# Used by the scripts that source this file.
-# shellcheck disable=SC2034
+# shellcheck disable=SC2034 # used by the scripts that source this file
 repo=$(cd "$lab/../.." && pwd)
+# shellcheck disable=SC2034
 cache=${KILN_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/kiln}
 
 say() { printf 'lab: %s\n' "$*" >&2; }
@@ -18,7 +18,8 @@ die() {
 # Writes an apt source file for Debian 12's suites to standard output. The archive's address and key are taken from this machine's own
 # sources, so whatever mirror it uses is used here too. Arguments: the suites wanted.
 debian_sources() {
-    local files=(/etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources)
+    local file files=()
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources}; do [ ! -r "$file" ] || files+=("$file"); done
     # The archive is recognised by its main component in the suite named like the installed release (`bookworm`, not `bookworm-pgdg`).
     awk -v codename="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" -v suites="$*" '
         function emit(uri, key) {
@@ -52,5 +53,5 @@ debian_sources() {
             if ($3 == codename && $4 == "main") emit($2, key)
         }
         END { stanza(); exit !found }
-    ' $(ls "${files[@]}" 2>/dev/null) || die "no Debian archive among this machine's apt sources (/etc/apt/sources.list*); the lab takes its kernels from there"
+    ' /dev/null ${files[@]+"${files[@]}"} || die "no Debian archive among this machine's apt sources (/etc/apt/sources.list*); the lab takes its kernels from there"
 }

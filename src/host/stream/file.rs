@@ -4,7 +4,7 @@ use super::input::{Inbox, read_file};
 use super::output::Output;
 use super::sink::Descriptor;
 use super::{Ready, Stream};
-use crate::sys::{Lock, fd};
+use crate::sys::{Lock, fd, socket};
 use anyhow::{Context, Result, ensure};
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -31,7 +31,7 @@ pub fn append(path: &Path) -> Result<Arc<dyn Stream>> {
 pub fn inherited(number: i32) -> Result<Arc<dyn Stream>> {
     ensure!(number > 2, "fd={number}: the standard descriptors are `stdio`");
     let name = || format!("take over fd={number}");
-    let output = fd::inherited(number).with_context(name)?;
+    let output = socket::inherited(number).with_context(name)?;
     let input = File::from(fd::duplicate(&output).with_context(name)?);
     Ok(Arc::new(Plain {
         output: Output::new(Descriptor::shared(output).with_context(name)?),

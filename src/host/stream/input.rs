@@ -28,14 +28,7 @@ struct State {
 impl Inbox {
     /// True the first time.
     pub fn listen(&self, ready: Ready) -> bool {
-        let mut state = self.state.lock();
-        let first = state.ready.replace(ready.clone()).is_none();
-        let waiting = !state.bytes.is_empty();
-        drop(state);
-        if waiting {
-            ready();
-        }
-        first
+        self.state.lock().ready.replace(ready).is_none()
     }
 
     pub fn read(&self, buf: &mut [u8]) -> usize {

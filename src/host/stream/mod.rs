@@ -15,7 +15,7 @@ mod sink;
 mod stdio;
 mod unix;
 
-pub use output::finish;
+pub use output::drain;
 
 use crate::event::Notify;
 use anyhow::{Context, Result, bail};
@@ -35,9 +35,9 @@ pub trait Stream: Send + Sync {
         0
     }
 
-    /// From now on input is collected and `ready` is called, from another thread and without a lock held,
-    /// each time some has arrived. What nobody reads stays where it comes from (a typed line: in memory).
-    /// Called again, it replaces `ready`.
+    /// From now on input is collected, and `ready` is called from another thread, without a lock held, each time some
+    /// has arrived; for what is there already, see with [`Stream::read`]. What nobody reads stays in the pipe or socket
+    /// that it comes from (typed keys: in memory). Called again, it replaces `ready`.
     fn listen(&self, _ready: Ready) {}
 
     /// Waits until what was written has left, or nobody is there to read it.

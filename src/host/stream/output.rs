@@ -146,7 +146,7 @@ impl Queue {
     }
 }
 
-/// Everything open in this process, for [`finish`].
+/// Everything open in this process, for [`drain`].
 struct Open {
     outputs: Vec<Weak<Output>>,
     sockets: Vec<PathBuf>,
@@ -154,14 +154,14 @@ struct Open {
 
 static OPEN: Lock<Open> = Lock::new(Open { outputs: Vec::new(), sockets: Vec::new() });
 
-/// [`finish`] removes `path`.
-pub(super) fn remove_when_finished(path: PathBuf) {
+/// [`drain`] removes `path`.
+pub(super) fn remove_when_drained(path: PathBuf) {
     OPEN.lock().sockets.push(path);
 }
 
 /// The end of every stream in this process, called once before it exits: waits until all output has been read
 /// (as long as there is a reader), and removes the sockets that were made.
-pub fn finish() {
+pub fn drain() {
     let Open { outputs, sockets } =
         std::mem::replace(&mut *OPEN.lock(), Open { outputs: Vec::new(), sockets: Vec::new() });
     for output in outputs.iter().filter_map(Weak::upgrade) {

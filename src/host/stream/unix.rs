@@ -2,7 +2,7 @@
 //! Output while nobody is connected is dropped.
 
 use super::input::{Inbox, spawn};
-use super::output::{Output, Sink, remove_when_finished};
+use super::output::{Output, Sink, remove_when_drained};
 use super::{Ready, Stream};
 use crate::sys::{Lock, fd};
 use anyhow::{Context, Result, bail};
@@ -28,7 +28,7 @@ pub fn listen(path: &Path) -> Result<Arc<dyn Stream>> {
     }
     remove_stale(path).with_context(name)?;
     let listener = fd::listen_privately(path).with_context(name)?;
-    remove_when_finished(path.to_path_buf());
+    remove_when_drained(path.to_path_buf());
     let (client, inbox) = (Client::default(), Arc::new(Inbox::default()));
     let stream = Unix { output: Output::new(Guest(client.clone())), inbox: inbox.clone() };
     spawn("unix", move || serve(&listener, &client, &inbox));
