@@ -11,7 +11,7 @@ macro_rules! devices {
         pub static KINDS: &[&Kind] = &[$(&$module::KIND),*];
     };
 }
-devices![rng];
+devices![disk, net, rng];
 
 /// What the machine lends a device while it is built.
 pub struct Host {
@@ -41,5 +41,7 @@ pub fn find(name: &str) -> Result<&'static Kind> {
     KINDS.iter().copied().find(|k| k.name == name).with_context(|| format!("no device is called `{name}`"))
 }
 
+#[cfg(test)]
+mod ring;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,11 @@
 //! Knows nothing of virtual machines.
 
 mod call;
+pub mod file;
 mod lock;
 mod poll;
+pub mod socket;
+pub mod tap;
 
 pub use call::{accept_calls, call_out};
 pub use lock::Lock;

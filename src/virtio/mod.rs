@@ -95,3 +95,18 @@ impl Io {
         Ok(self.poll.remove(fd)?)
     }
 }
+
+/// For the unit tests of devices, which are their own worker.
+#[cfg(test)]
+impl Io {
+    pub(crate) fn for_test(mem: Memory, features: u64, queues: Vec<Queue>, config: Arc<ConfigSpace>) -> Io {
+        Io { mem, features, queues, config, poll: Poll::new().expect("an epoll").into() }
+    }
+
+    /// The tokens of watched descriptors that are readable now.
+    pub(crate) fn readable(&self) -> Vec<u32> {
+        let mut ready = Vec::new();
+        self.poll.wait(&mut ready, Some(std::time::Duration::ZERO)).expect("an epoll");
+        ready.iter().map(|token| (token - worker::DEVICE_TOKEN) as u32).collect()
+    }
+}

@@ -38,13 +38,18 @@ pub struct Chain {
 
 impl Queue {
     /// `ring` is one whose addresses were found valid in `mem`, or one that is not ready.
-    pub(super) fn new(ring: Ring, mem: Memory, interrupt: Arc<dyn Interrupt>) -> Queue {
+    pub(crate) fn new(ring: Ring, mem: Memory, interrupt: Arc<dyn Interrupt>) -> Queue {
         let budget = ring.size();
         Queue { ring, mem, interrupt, budget, again: false, spare: Chain::default() }
     }
 
     pub fn ready(&self) -> bool {
         self.ring.ready()
+    }
+
+    /// Entries of the ring: the most requests that can be under way.
+    pub fn size(&self) -> u16 {
+        self.ring.size()
     }
 
     /// The next request. Also none when a whole ring of them was popped since the device was called:
