@@ -5,10 +5,12 @@ mod bytes;
 pub mod bzimage;
 mod elf;
 mod foreign;
-mod initrd;
+pub mod initrd;
 mod multiboot;
 mod note;
 mod program;
+#[cfg(test)]
+pub mod sample;
 mod source;
 mod unpack;
 

@@ -5,12 +5,16 @@ use super::bytes::u32_at;
 /// Physical address of the 32-bit PVH entry.
 const XEN_ELFNOTE_PHYS32_ENTRY: u32 = 18;
 const XEN_ELFNOTE_GUEST_OS: u32 = 6;
+/// Which system a program runs on; kernels have none.
+const NT_GNU_ABI_TAG: u32 = 1;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Notes {
     /// Linux says so: a note of its own (Linux: include/linux/elfnote-lto.h, build-salt.h), or Xen's about the guest.
     pub linux: bool,
     pub pvh: Option<u64>,
+    /// It is a program that an operating system starts.
+    pub program: bool,
 }
 
 impl Notes {
@@ -22,6 +26,7 @@ impl Notes {
                 (b"Linux\0", _) => self.linux = true,
                 (b"Xen\0", XEN_ELFNOTE_GUEST_OS) => self.linux |= desc.starts_with(b"linux"),
                 (b"Xen\0", XEN_ELFNOTE_PHYS32_ENTRY) => self.pvh = address(desc),
+                (b"GNU\0", NT_GNU_ABI_TAG) => self.program = true,
                 _ => {}
             }
             bytes = next;

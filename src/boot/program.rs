@@ -88,7 +88,8 @@ impl Program {
         source: &Source<'_>,
         bzimage: bool,
     ) -> Result<Placed> {
-        let notes = if bzimage { Notes { linux: true, pvh: None } } else { self.read_notes(memory, source) };
+        let notes = if bzimage { Notes { linux: true, ..Notes::default() } } else { self.read_notes(memory, source) };
+        ensure!(!notes.program, "an ELF program for an operating system, not a kernel (it has a GNU ABI tag)");
         let (protocol, entry) = match (self.class, notes, &self.multiboot) {
             (Class::Raw, ..) => (Protocol::Multiboot, self.entry),
             (Class::Elf64, Notes { linux: true, .. }, _) => (Protocol::Linux64, self.physical_entry()),

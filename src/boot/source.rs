@@ -22,7 +22,7 @@ impl Source<'_> {
         }
     }
 
-    /// Fills `into` from byte `offset`. Offsets never go backwards.
+    /// Fills `into`, which reads as zero, from byte `offset`. Offsets never go backwards.
     pub fn read(&mut self, offset: u64, into: &Slice) -> Result<()> {
         match self {
             Source::File { file, .. } => fill(file, offset, into),
@@ -60,6 +60,9 @@ pub struct Section<'a> {
 impl Read for Section<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let left = self.end.saturating_sub(self.at);
+        if left == 0 {
+            return Ok(0);
+        }
         let max = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
         let n = self.file.read_at(out.get_mut(..max).unwrap_or_default(), self.at)?;
         self.at = self.at.saturating_add(n as u64);
@@ -89,7 +92,15 @@ impl<'a> Stream<'a> {
         let gap = offset.checked_sub(self.at).context("two segments share bytes of a packed file")?;
         self.take(gap, |_| ())?;
         let mut rest = into.clone();
-        self.take(into.len() as u64, |bytes| rest = rest.skip(rest.copy_from(bytes)))
+        self.take(into.len() as u64, |bytes| {
+            // Much of an unpacked Linux is zeros, and so is the memory: pages that nobody touches cost nothing.
+            for page in bytes.chunks(4096) {
+                if page.iter().any(|b| *b != 0) {
+                    rest.copy_from(page);
+                }
+                rest = rest.skip(page.len());
+            }
+        })
     }
 
     fn take(&mut self, mut n: u64, mut each: impl FnMut(&[u8])) -> Result<()> {

@@ -11,7 +11,7 @@ macro_rules! devices {
         pub static KINDS: &[&Kind] = &[$(&$module::KIND),*];
     };
 }
-devices![disk, rng];
+devices![disk, net, rng];
 
 /// What the machine lends a device while it is built.
 pub struct Host {
@@ -43,3 +43,5 @@ pub fn find(name: &str) -> Result<&'static Kind> {
 
 #[cfg(test)]
 mod ring;
+#[cfg(test)]
+mod tests;

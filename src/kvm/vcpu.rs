@@ -90,6 +90,24 @@ impl Vcpu {
         }
     }
 
+    /// x87, SSE and every extended state component as after power-on.
+    pub fn reset_fpu(&self) -> Result<()> {
+        // 16 KiB: four times what KVM reads, unless a feature is allowed that is not by default (AMX: 11 KiB).
+        const EXTRA_WORDS: usize = 3 * 1024;
+        const CONTROL: usize = 0;
+        const MXCSR: usize = 6;
+        const XSTATE_BV: usize = 128;
+        let mut state = kb::Xsave::new(EXTRA_WORDS).ok().context("allocate FPU state")?;
+        // SAFETY: the length is not changed.
+        let region = unsafe { &mut state.as_mut_fam_struct().xsave.region };
+        region[CONTROL] = 0x37f;
+        region[MXCSR] = 0x1f80;
+        // x87 and SSE are here; what is not named is put into its initial state (SDM 1, 13.6).
+        region[XSTATE_BV] = 3;
+        // SAFETY: KVM reads what KVM_CAP_XSAVE2 says; see above for why that is less than 16 KiB.
+        unsafe { self.fd.set_xsave2(&state) }.context("reset FPU")
+    }
+
     fn exit(&mut self) -> Exit<'_> {
         let run = self.fd.get_kvm_run();
         let page: *mut u8 = (&raw mut *run).cast();

@@ -55,6 +55,15 @@ impl Vm {
         Ok(Vcpu::new(self.fd.create_vcpu(u64::from(id)).with_context(|| format!("create vCPU {id}"))?))
     }
 
+    /// The state of an interrupt chip (KVM_IRQCHIP_*) as the bytes KVM gives.
+    #[cfg(test)]
+    pub fn irqchip(&self, chip_id: u32) -> [u8; 512] {
+        let mut chip = kvm_bindings::kvm_irqchip { chip_id, ..Default::default() };
+        self.fd.get_irqchip(&mut chip).expect("get interrupt chip");
+        // SAFETY: the union was zeroed, and this member covers it.
+        unsafe { chip.chip.dummy }.map(|byte| byte as u8)
+    }
+
     /// Input pin `gsi` of PIC and IOAPIC.
     pub fn line(&self, gsi: u32) -> Arc<dyn Line> {
         Arc::new(irq::Pin::new(self.fd.clone(), gsi))

@@ -26,37 +26,27 @@ pub fn write_at(fd: BorrowedFd<'_>, offset: u64, parts: &[Slice]) -> io::Result<
     if done == wanted { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// Receives one message (a frame of a tap or of a datagram socket): into `parts`, and what does not fit there into
-/// `tail`. Says how many bytes there were; more than both hold are lost. Takes fewer than [`PARTS`] parts.
-pub fn receive(fd: BorrowedFd<'_>, parts: &[Slice], tail: &mut [u8]) -> io::Result<usize> {
-    let mut iov: Vec<libc::iovec> = parts.iter().map(Slice::iovec).collect();
+/// Receives one message (a frame of a tap or of a datagram socket): into `parts` from byte `skip` on, and what does not
+/// fit there into `tail`. Says how many bytes there were; more than both hold are lost. Takes fewer than [`PARTS`] parts.
+pub fn receive(fd: BorrowedFd<'_>, skip: usize, parts: &[&Slice], tail: &mut [u8]) -> io::Result<usize> {
+    let mut iov: Vec<libc::iovec> = Vec::with_capacity(parts.len() + 1);
+    iov.extend(parts.iter().map(|part| part.iovec()));
     iov.push(libc::iovec { iov_base: tail.as_mut_ptr().cast(), iov_len: tail.len() });
+    let iov = advance(&mut iov, skip);
     // SAFETY: the parts lie in guest memory that stays alive, `tail` is borrowed for the call.
     retry(|| unsafe { libc::readv(fd.as_raw_fd(), iov.as_ptr(), iov.len() as libc::c_int) })
 }
 
-/// Sends `parts` as one message. Errors when there are more than the kernel takes at once.
-pub fn send(fd: BorrowedFd<'_>, parts: &[Slice]) -> io::Result<usize> {
-    let iov: Vec<libc::iovec> = parts.iter().map(Slice::iovec).collect();
+/// Sends `parts` from byte `skip` on as one message. Errors when there are more than the kernel takes at once.
+pub fn send(fd: BorrowedFd<'_>, skip: usize, parts: &[Slice]) -> io::Result<usize> {
+    let mut iov: Vec<libc::iovec> = parts.iter().map(Slice::iovec).collect();
+    let iov = advance(&mut iov, skip);
     // SAFETY: every iovec lies in guest memory that `parts` keeps alive.
     retry(|| unsafe { libc::writev(fd.as_raw_fd(), iov.as_ptr(), iov.len() as libc::c_int) })
 }
 
-/// What is left of `parts` from byte `n` on.
-pub fn skip(parts: &[Slice], mut n: usize) -> Vec<Slice> {
-    let mut rest = Vec::with_capacity(parts.len());
-    for part in parts {
-        let cut = n.min(part.len());
-        n -= cut;
-        if cut < part.len() {
-            rest.push(part.skip(cut));
-        }
-    }
-    rest
-}
-
 /// Copies `data` to byte `at` of `parts`, across them; says how much fitted.
-pub fn copy_from(parts: &[Slice], mut at: usize, mut data: &[u8]) -> usize {
+pub fn copy_from<'a>(parts: impl IntoIterator<Item = &'a Slice>, mut at: usize, mut data: &[u8]) -> usize {
     let mut done = 0;
     for part in parts {
         let cut = at.min(part.len());
@@ -69,8 +59,12 @@ pub fn copy_from(parts: &[Slice], mut at: usize, mut data: &[u8]) -> usize {
 }
 
 /// Fills everything in `parts` from byte `at` on with zero.
-pub fn zero_from(parts: &[Slice], at: usize) {
-    skip(parts, at).iter().for_each(|part| part.fill(0));
+pub fn zero_from(parts: &[Slice], mut at: usize) {
+    for part in parts {
+        let cut = at.min(part.len());
+        at -= cut;
+        part.skip(cut).fill(0);
+    }
 }
 
 /// Calls `op` until all is moved or the file ends, and goes on after a short transfer.

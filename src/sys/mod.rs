@@ -5,6 +5,8 @@ mod call;
 pub mod file;
 mod lock;
 mod poll;
+pub mod socket;
+pub mod tap;
 
 pub use call::{accept_calls, call_out};
 pub use lock::Lock;

@@ -2,11 +2,15 @@
 //! A device knows no thread, lock, transport or "am I active"; the transports ([`pci`], [`mmio`]) are what the guest sees.
 
 mod config;
+#[cfg(test)]
+pub mod guest;
 mod handshake;
 mod kicks;
 pub mod mmio;
 pub mod pci;
 mod queue;
+#[cfg(test)]
+mod toy;
 mod worker;
 
 pub use config::ConfigSpace;

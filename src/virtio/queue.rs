@@ -47,6 +47,11 @@ impl Queue {
         self.ring.ready()
     }
 
+    /// Entries of the ring: the most requests that can be under way.
+    pub fn size(&self) -> u16 {
+        self.ring.size()
+    }
+
     /// The next request. Also none when a whole ring of them was popped since the device was called:
     /// it is then called again, after the worker has seen to its orders.
     /// An error means the ring itself is broken: the device needs a reset.

@@ -206,7 +206,7 @@ struct Probe {
 
 impl Image for Probe {
     fn size(&self) -> u64 {
-        1 << 20
+        1 << 40
     }
     fn physical_block(&self) -> u32 {
         4096
@@ -229,14 +229,27 @@ impl Image for Probe {
     }
 }
 
-/// Flushes after: one write; then a flush; then, with the cache turned round by the driver, another write.
-fn flushes(cache: Cache, features: u64) -> [u32; 3] {
-    let count = Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let image = Box::new(Probe { flushes: count.clone(), error: None });
-    let mut disk = Disk::new(image, false, [0; 20], cache, 1);
+/// A disk of 1 TiB that holds nothing.
+fn probe(error: Option<i32>, cache: Cache, features: u64) -> (Rig, Arc<std::sync::atomic::AtomicU32>) {
+    let flushes = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let mut disk = Disk::new(Box::new(Probe { flushes: flushes.clone(), error }), false, [0; 20], cache, 1);
     let driver = Driver::new(&mut disk, features);
     let dir = tempfile::tempdir().unwrap();
-    let mut r = Rig { path: dir.path().into(), _dir: dir, disk: Box::new(disk), driver };
+    (Rig { path: dir.path().into(), _dir: dir, disk: Box::new(disk), driver }, flushes)
+}
+
+#[test]
+fn a_request_is_not_larger_than_was_said() {
+    let (mut r, _) = probe(None, Cache::Writeback, u64::MAX);
+    for (sectors, status) in [(RANGE, OK), (RANGE + 1, IOERR)] {
+        assert_eq!(r.ranges(VIRTIO_BLK_T_DISCARD, &[(7, sectors, 0)]), status);
+        assert_eq!(r.ranges(VIRTIO_BLK_T_WRITE_ZEROES, &[(7, sectors, 0)]), status);
+    }
+}
+
+/// Flushes after: one write; then a flush; then, with the cache turned round by the driver, another write.
+fn flushes(cache: Cache, features: u64) -> [u32; 3] {
+    let (mut r, count) = probe(None, cache, features);
     let now = || count.load(std::sync::atomic::Ordering::SeqCst);
     assert_eq!(r.send(VIRTIO_BLK_T_OUT, 0, &[(BODY, 512, false)]), (OK, 1));
     let first = now();
@@ -245,7 +258,14 @@ fn flushes(cache: Cache, features: u64) -> [u32; 3] {
     let config = r.driver.io.config.clone();
     let mut byte = [0];
     config.read(WRITEBACK_AT as u64, &mut byte);
-    r.disk.config_written(WRITEBACK_AT, &[7], &config, None);
+    for (at, data) in [(WRITEBACK_AT, &[7][..]), (WRITEBACK_AT, &[1 - byte[0], 0]), (0, &[1 - byte[0]]), (usize::MAX, &[0])] {
+        let mut before = [0; 60];
+        config.read(0, &mut before);
+        r.disk.config_written(at, data, &config, None);
+        let mut after = [0; 60];
+        config.read(0, &mut after);
+        assert_eq!(before, after, "{at} {data:?}");
+    }
     r.disk.config_written(WRITEBACK_AT, &[1 - byte[0]], &config, None);
     r.send(VIRTIO_BLK_T_OUT, 0, &[(BODY, 512, false)]);
     [first, second, now()]
@@ -264,11 +284,7 @@ fn the_cache_keeps_its_promises() {
 #[test]
 fn a_failing_host_is_an_io_error() {
     for error in [libc::ENOSPC, libc::EIO] {
-        let image = Box::new(Probe { flushes: Arc::default(), error: Some(error) });
-        let mut disk = Disk::new(image, false, [0; 20], Cache::Writeback, 1);
-        let driver = Driver::new(&mut disk, u64::MAX);
-        let dir = tempfile::tempdir().unwrap();
-        let mut r = Rig { path: dir.path().into(), _dir: dir, disk: Box::new(disk), driver };
+        let (mut r, _) = probe(Some(error), Cache::Writeback, u64::MAX);
         assert_eq!(r.send(VIRTIO_BLK_T_OUT, 0, &[(BODY, 512, false)]), (IOERR, 1));
         assert_eq!(r.send(VIRTIO_BLK_T_IN, 0, &[(BODY, 512, true)]), (IOERR, 513));
         assert_eq!(r.ranges(VIRTIO_BLK_T_DISCARD, &[(0, 1, 0)]), IOERR);

@@ -46,13 +46,16 @@ fn what_does_not_fit_comes_into_the_tail() {
     a.send(&[1, 2, 3, 4, 5, 6]).unwrap();
     let mut tail = [0; 8];
     let parts = [mem.slice(0, 1).unwrap(), mem.slice(16, 3).unwrap()];
-    assert_eq!(receive(b.as_fd(), &parts, &mut tail).unwrap(), 6);
+    assert_eq!(receive(b.as_fd(), 0, &[&parts[0], &parts[1]], &mut tail).unwrap(), 6);
     assert_eq!(
         (mem.read::<1>(0).unwrap(), mem.read::<3>(16).unwrap(), tail[..3].to_vec()),
         ([1], [2, 3, 4], vec![5, 6, 0])
     );
-    assert_eq!(send(b.as_fd(), &skip(&parts, 2)).unwrap(), 2);
+    assert_eq!(send(b.as_fd(), 2, &parts).unwrap(), 2);
     assert_eq!((a.recv(&mut tail).unwrap(), tail[..2].to_vec()), (2, vec![3, 4]));
+    a.send(&[9, 8, 7]).unwrap();
+    assert_eq!(receive(b.as_fd(), 2, &[&parts[0], &parts[1]], &mut tail).unwrap(), 3);
+    assert_eq!((mem.read::<1>(0).unwrap(), mem.read::<3>(16).unwrap(), tail[0]), ([1], [2, 9, 8], 7));
 }
 
 #[test]
@@ -66,13 +69,26 @@ fn bytes_are_put_across_parts() {
     assert_eq!(copy_from(&parts, 7, &[1]), 0);
 }
 
+/// Addresses and lengths of what is left from byte `n` on.
+fn rest(parts: &[Slice], mut n: usize) -> Vec<(*mut libc::c_void, usize)> {
+    let mut all = Vec::new();
+    for part in parts {
+        let cut = n.min(part.len());
+        n -= cut;
+        if cut < part.len() {
+            all.push((part.skip(cut).iovec().iov_base, part.len() - cut));
+        }
+    }
+    all
+}
+
 #[test]
 fn a_short_transfer_goes_on_where_it_stopped() {
     let mem = memory();
     let parts: Vec<_> = [5, 3, 8].iter().enumerate().map(|(i, n)| mem.slice(i as u64 * 16, *n).unwrap()).collect();
     for n in 0..=16 {
         let mut iov: Vec<_> = parts.iter().map(Slice::iovec).collect();
-        let want: Vec<_> = skip(&parts, n).iter().map(|s| (s.iovec().iov_base, s.len())).collect();
+        let want = rest(&parts, n);
         let rest: Vec<_> = advance(&mut iov, n).iter().map(|v| (v.iov_base, v.iov_len)).collect();
         assert_eq!(rest, want, "{n}");
     }

@@ -267,7 +267,7 @@ idt_pointer:
 mailbox:
         .quad boot_page + 4096          # stack of ring 0
         .quad 0x30                      # TSS selector
-        .quad boot_stack_end            # stack of ring 3
+        .quad boot_stack_end - 8        # stack of ring 3, as a call leaves it
         .quad main                      # where to
         .quad 0                         # second argument
 
@@ -282,7 +282,7 @@ mailbox:
 
         .section .bss.boot, "aw", @nobits
         .balign 4096
-        .global idt, boot_page
+        .global idt, boot_page, boot_stack_end
 idt:    .skip 4096
 boot_page:
         .skip 4096
