@@ -2,11 +2,14 @@
 //! Knows nothing of virtual machines.
 
 mod call;
+pub mod fd;
 pub mod file;
 mod lock;
 mod poll;
+pub mod signal;
 pub mod socket;
 pub mod tap;
+pub mod term;
 
 pub use call::{accept_calls, call_out};
 pub use lock::Lock;
