@@ -45,8 +45,6 @@ pub enum Exit<'a> {
     FailEntry {
         reason: u64,
     },
-    /// Type of KVM_EXIT_SYSTEM_EVENT.
-    SystemEvent(u32),
     Other(u32),
 }
 
@@ -145,10 +143,6 @@ impl Vcpu {
                 // SAFETY: as above.
                 let failure = unsafe { kind.fail_entry };
                 Exit::FailEntry { reason: failure.hardware_entry_failure_reason }
-            }
-            kb::KVM_EXIT_SYSTEM_EVENT => {
-                // SAFETY: as above.
-                Exit::SystemEvent(unsafe { kind.system_event.type_ })
             }
             other => Exit::Other(other),
         }

@@ -8,3 +8,4 @@ pub mod pvpanic;
 
 #[cfg(test)]
 mod rig;
+pub mod serial;

@@ -50,8 +50,8 @@ pub const RAM_ABOVE: u64 = 0x1_0000_0000;
 
 /// Interrupt numbers (global system interrupts; below 16 also ISA lines). Each is the IOAPIC's pin of that number,
 /// 0 (the PIT) too: KVM connects them so from the start, and another connection costs milliseconds.
-pub const IRQ_COM1: u32 = 4;
-pub const IRQ_COM2: u32 = 3;
+pub const IRQ_KEYBOARD: u32 = 1;
+pub const IRQ_RTC: u32 = 8;
 /// System control interrupt (ACPI): level, active high.
 pub const IRQ_SCI: u32 = 9;
 /// PCI INTA..INTD: level, active high.
@@ -65,7 +65,8 @@ pub const IOAPIC_PINS: u32 = 24;
 pub const COM: [u16; 4] = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
 pub const COM_IRQ: [u32; 4] = [4, 3, 4, 3];
 pub const CMOS: u16 = 0x70;
-pub const I8042: u16 = 0x60;
+pub const I8042_DATA: u16 = 0x60;
+pub const I8042_COMMAND: u16 = 0x64;
 pub const PVPANIC: u16 = 0x505;
 pub const RESET: u16 = 0xcf9;
 pub const PCI_CONFIG: u16 = 0xcf8;
@@ -84,4 +85,11 @@ pub fn ram(size: u64) -> Vec<(u64, u64)> {
         ranges.push((RAM_ABOVE, size - low));
     }
     ranges
+}
+
+/// Where 64-bit BARs go, as (base, length): 16 GiB at the first multiple of that above RAM.
+pub fn mmio64(ram: u64) -> (u64, u64) {
+    const STEP: u64 = 1 << 34;
+    let end = RAM_ABOVE + ram.saturating_sub(HOLE);
+    (end.next_multiple_of(STEP), STEP)
 }
