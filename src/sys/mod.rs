@@ -2,12 +2,15 @@
 //! Knows nothing of virtual machines.
 
 mod call;
+pub mod fd;
 pub mod file;
 mod heap;
 mod lock;
 mod poll;
+pub mod signal;
 pub mod socket;
 pub mod tap;
+pub mod term;
 
 pub use call::{accept_calls, call_out};
 pub use heap::return_large_buffers;
