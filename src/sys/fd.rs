@@ -15,14 +15,6 @@ pub fn of(bell: &EventFd) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(bell.as_raw_fd()) }
 }
 
-/// A duplicate of descriptor `number`, which the process was started with.
-pub fn inherited(number: i32) -> io::Result<OwnedFd> {
-    // SAFETY: no pointers; the result is checked.
-    let fd = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) })?;
-    // SAFETY: a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// Waits until one of `fds` has input, was hung up or failed; says which have.
 pub fn wait_readable<const N: usize>(fds: [BorrowedFd<'_>; N]) -> io::Result<[bool; N]> {
     let mut polled = fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
@@ -34,6 +26,25 @@ pub fn wait_readable<const N: usize>(fds: [BorrowedFd<'_>; N]) -> io::Result<[bo
 pub fn wait_writable(fd: BorrowedFd<'_>) -> io::Result<()> {
     poll(&mut [libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 }], -1)?;
     Ok(())
+}
+
+/// Waits until the other side of socket `fd` is closed both ways.
+pub fn wait_hangup(fd: BorrowedFd<'_>) -> io::Result<()> {
+    poll(&mut [libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 }], -1)?;
+    Ok(())
+}
+
+/// Whether the other side of `fd` is closed.
+pub fn hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut polled = [libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 }];
+    poll(&mut polled, 0).is_ok_and(|n| n > 0)
+}
+
+/// Whether `fd` was opened for writing.
+pub fn is_for_output(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no pointers.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_ACCMODE != libc::O_RDONLY
 }
 
 /// Whether `fd` takes output now, or would answer a write with an error.

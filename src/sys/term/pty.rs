@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 /// A new pseudo terminal: our end, non-blocking, and the path of the other, which is raw.
@@ -30,5 +31,8 @@ pub fn open_pty() -> io::Result<(File, PathBuf)> {
     let name = unsafe { CStr::from_ptr(name.as_ptr()) };
     // Both ends have one set of settings, that of the other end; it lasts while ours is open.
     set_attributes(ours.as_raw_fd(), &made_raw(attributes(ours.as_raw_fd())?))?;
-    Ok((ours, PathBuf::from(OsStr::from_bytes(name.to_bytes()))))
+    let path = PathBuf::from(OsStr::from_bytes(name.to_bytes()));
+    // From its first close on, poll says "hung up" while nobody has the other end open.
+    drop(File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&path)?);
+    Ok((ours, path))
 }
