@@ -5,6 +5,7 @@ use super::status::report;
 use crate::config::{Config, Device, Options, Payload, Ram, Reboot, Size, Topology, Transport, values::Period};
 use crate::devices::{KINDS, Kind};
 use crate::machine;
+use crate::sys::term;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
@@ -40,7 +41,8 @@ pub fn command() -> Command {
             .action(ArgAction::SetTrue)
             .help("Let a bzImage unpack itself in the guest (slower; gives KASLR)"),
     ];
-    let command = Command::new("run").about("Boot a kernel").args(flags);
+    // Said twice, the last one counts: scripts add to what they were given.
+    let command = Command::new("run").about("Boot a kernel").args_override_self(true).args(flags);
     KINDS.iter().fold(command, |c, kind| c.arg(device(kind)))
 }
 
@@ -49,10 +51,9 @@ fn path(name: &'static str) -> Arg {
 }
 
 fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
+    Arg::new(name).long(name).value_name(value).allow_hyphen_values(true).help(help)
 }
 
-/// A kind that works without options may be given bare.
 fn device(kind: &'static Kind) -> Arg {
     let names: Vec<_> = kind.options.iter().map(|o| format!("  {}: {}", o.name, o.help)).collect();
     let arg = Arg::new(kind.name)
@@ -62,11 +63,7 @@ fn device(kind: &'static Kind) -> Arg {
         .help_heading("Devices")
         .help(kind.about)
         .long_help(format!("{}\n{}", kind.about, names.join("\n")));
-    if kind.options.iter().all(|o| o.default.is_some()) {
-        arg.num_args(0..=1).require_equals(true).default_missing_value("")
-    } else {
-        arg
-    }
+    if kind.bare { arg.num_args(0..=1).require_equals(true).default_missing_value("") } else { arg }
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Status> {
@@ -189,13 +186,20 @@ fn devices(m: &ArgMatches) -> Result<Vec<Device>> {
     Ok(found.into_iter().map(|(_, d)| d).collect())
 }
 
+/// Whether the guest talks to the terminal.
+fn on_terminal(config: &Config) -> bool {
+    config.serial.iter().any(|s| s == "stdio") || config.devices.iter().any(has_stdio)
+}
+
+fn has_stdio(device: &Device) -> bool {
+    device.kind == "console" && device.options.get::<String>("stream", None).is_ok_and(|s| s == "stdio")
+}
+
 /// ttyS0 has the terminal unless something else was given it.
 fn serial(m: &ArgMatches, devices: &[Device]) -> Vec<String> {
     if let Some(given) = m.get_many::<String>("serial") {
         return given.cloned().collect();
     }
-    let taken = devices
-        .iter()
-        .any(|d| d.kind == "console" && d.options.get::<String>("stream", None).is_ok_and(|s| s == "stdio"));
+    let taken = devices.iter().any(has_stdio);
     vec![if taken { "none" } else { "stdio" }.to_string()]
 }

@@ -94,6 +94,7 @@ impl Driver {
     }
 
     pub fn kick(&mut self, device: &mut dyn Device, queue: usize) -> Result<()> {
+        self.io.next_turn();
         device.queue_ready(queue, &mut self.io)
     }
 
@@ -120,6 +121,7 @@ impl Driver {
     pub fn poll(&mut self, device: &mut dyn Device) -> Result<usize> {
         let ready = self.io.readable();
         for token in &ready {
+            self.io.next_turn();
             device.fd_ready(*token, &mut self.io)?;
         }
         Ok(ready.len())

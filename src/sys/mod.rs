@@ -4,6 +4,7 @@
 mod call;
 pub mod fd;
 pub mod file;
+mod heap;
 mod lock;
 mod poll;
 pub mod signal;
@@ -12,6 +13,7 @@ pub mod tap;
 pub mod term;
 
 pub use call::{accept_calls, call_out};
+pub use heap::trim_heap;
 pub use lock::Lock;
 pub use poll::{Poll, Token};
 pub use vmm_sys_util::eventfd::EventFd;

@@ -100,7 +100,15 @@ impl Io {
 #[cfg(test)]
 impl Io {
     pub(crate) fn for_test(mem: Memory, features: u64, queues: Vec<Queue>, config: Arc<ConfigSpace>) -> Io {
-        Io { mem, features, queues, config, poll: Poll::new().expect("an epoll").into() }
+        Io { mem, features, queues, config, poll: Poll::new().expect("an epoll") }
+    }
+
+    /// What the worker does before it calls the device.
+    pub(crate) fn next_turn(&mut self) {
+        self.queues.iter_mut().for_each(|q| {
+            q.refill();
+            q.begin();
+        });
     }
 
     /// The tokens of watched descriptors that are readable now.
