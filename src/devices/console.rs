@@ -31,6 +31,7 @@ pub static KIND: Kind = Kind {
     name: "console",
     about: "Gives the guest a console (hvc0) and named ports.",
     options: Spec::OPTIONS,
+    bare: false,
     build: |options, host| {
         let spec = Spec::parse(options)?;
         let console = stream::open_console(&spec.stream, "console", &host.notify)
