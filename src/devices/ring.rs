@@ -94,7 +94,20 @@ impl Driver {
     }
 
     pub fn kick(&mut self, device: &mut dyn Device, queue: usize) -> Result<()> {
-        device.queue_ready(queue, &mut self.io)
+        self.io.begin();
+        device.queue_ready(queue, &mut self.io)?;
+        self.again(device)
+    }
+
+    /// Calls the device for queues that it did not get to the end of.
+    fn again(&mut self, device: &mut dyn Device) -> Result<()> {
+        loop {
+            let queues = self.io.begin();
+            if queues.is_empty() {
+                return Ok(());
+            }
+            queues.into_iter().try_for_each(|queue| device.queue_ready(queue, &mut self.io))?;
+        }
     }
 
     /// What was given back since the last call: heads and lengths.
@@ -120,7 +133,9 @@ impl Driver {
     pub fn poll(&mut self, device: &mut dyn Device) -> Result<usize> {
         let ready = self.io.readable();
         for token in &ready {
+            self.io.begin();
             device.fd_ready(*token, &mut self.io)?;
+            self.again(device)?;
         }
         Ok(ready.len())
     }

@@ -100,7 +100,17 @@ impl Io {
 #[cfg(test)]
 impl Io {
     pub(crate) fn for_test(mem: Memory, features: u64, queues: Vec<Queue>, config: Arc<ConfigSpace>) -> Io {
-        Io { mem, features, queues, config, poll: Poll::new().expect("an epoll").into() }
+        Io { mem, features, queues, config, poll: Poll::new().expect("an epoll") }
+    }
+
+    /// As the worker does before it calls the device; says which queues asked to be called again.
+    pub(crate) fn begin(&mut self) -> Vec<usize> {
+        let again = (0..).zip(&self.queues).filter(|(_, q)| q.again()).map(|(i, _)| i).collect();
+        self.queues.iter_mut().for_each(|q| {
+            q.refill();
+            q.begin();
+        });
+        again
     }
 
     /// The tokens of watched descriptors that are readable now.
