@@ -17,6 +17,7 @@ mod unpack;
 pub use initrd::Module;
 
 use crate::mem::Memory;
+use crate::sys::trim_heap;
 use anyhow::{Context, Result, bail, ensure};
 use bzimage::Setup;
 use program::Program;
@@ -102,7 +103,11 @@ impl Image {
     /// touch the kernel's bss. Nothing is put into the ranges of `taken`.
     /// `decompressor`: a bzImage is not unpacked here but enters at its own decompressor.
     pub fn load(&self, memory: &Memory, taken: &[Range<u64>], decompressor: bool) -> Result<Placed> {
-        self.place(memory, taken, decompressor).with_context(|| format!("kernel {}", self.path.display()))
+        let placed = self.place(memory, taken, decompressor);
+        if !matches!(self.form, Form::Plain(_)) {
+            trim_heap(); // decompressors take up to 200 MiB for a moment
+        }
+        placed.with_context(|| format!("kernel {}", self.path.display()))
     }
 
     fn place(&self, memory: &Memory, taken: &[Range<u64>], decompressor: bool) -> Result<Placed> {

@@ -1,6 +1,8 @@
 //! Columns of text that fit the terminal; colours only where someone sees them.
 
+use crate::sys::term;
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
@@ -114,7 +116,7 @@ fn paint(text: &str, colour: Colour, colours: bool) -> String {
 }
 
 fn terminal_width() -> Option<usize> {
-    None
+    term::size(std::io::stdout().as_fd()).map(|(columns, _)| usize::from(columns))
 }
 
 #[cfg(test)]

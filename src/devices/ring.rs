@@ -94,7 +94,7 @@ impl Driver {
     }
 
     pub fn kick(&mut self, device: &mut dyn Device, queue: usize) -> Result<()> {
-        self.io.begin();
+        self.io.next_turn();
         device.queue_ready(queue, &mut self.io)?;
         self.again(device)
     }
@@ -102,7 +102,7 @@ impl Driver {
     /// Calls the device for queues that it did not get to the end of.
     fn again(&mut self, device: &mut dyn Device) -> Result<()> {
         loop {
-            let queues = self.io.begin();
+            let queues = self.io.next_turn();
             if queues.is_empty() {
                 return Ok(());
             }
@@ -133,7 +133,7 @@ impl Driver {
     pub fn poll(&mut self, device: &mut dyn Device) -> Result<usize> {
         let ready = self.io.readable();
         for token in &ready {
-            self.io.begin();
+            self.io.next_turn();
             device.fd_ready(*token, &mut self.io)?;
             self.again(device)?;
         }

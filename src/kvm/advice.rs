@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+pub const WRONG_FILE: &str = "it is not the kernel's KVM device: remove it and run `sudo mknod /dev/kvm c 10 232`";
+
 /// Why /dev/kvm cannot be used, or a VM not be created, and what mends it; empty when nothing is known about this error.
 pub fn for_open(error: &io::Error) -> String {
     advise(error.raw_os_error().unwrap_or(0), &Facts::gather())

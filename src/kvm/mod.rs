@@ -21,6 +21,7 @@ const API_VERSION: i32 = 12;
 pub fn open() -> Result<Kvm> {
     let kvm = Kvm::new().map_err(|e| advice::explain("open /dev/kvm", e))?;
     let version = kvm.get_api_version();
+    ensure!(version >= 0, "open /dev/kvm: {}", advice::WRONG_FILE);
     ensure!(version == API_VERSION, "/dev/kvm speaks API version {version}, kiln speaks {API_VERSION}");
     Ok(kvm)
 }

@@ -124,7 +124,8 @@ impl Building {
     fn serial(&mut self, config: &Config) -> Result<()> {
         ensure!(config.serial.len() <= layout::COM.len(), "--serial: there are {} ports", layout::COM.len());
         for (n, spec) in config.serial.iter().enumerate() {
-            let stream = stream::open(spec, &self.notify).with_context(|| format!("--serial {spec}"))?;
+            let stream = stream::open_console(spec, &format!("ttyS{n}"), &self.notify)
+                .with_context(|| format!("--serial {spec}"))?;
             let line = self.vm.line(layout::COM_IRQ[n]);
             let serial = platform::serial::Serial::new(&format!("serial{n}"), line, stream);
             self.port(layout::COM[n], 8, serial.clone())?;

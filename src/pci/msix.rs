@@ -68,14 +68,17 @@ impl Msix {
     }
 
     /// Sends the message of `vector`, or notes that it is pending. A vector that is not there sends nothing.
-    pub fn raise(&self, vector: u16) {
+    /// False while MSI-X is disabled: then the function has to use INTx.
+    pub fn raise(&self, vector: u16) -> bool {
         let mut inner = self.inner.lock();
-        let open = inner.enabled && !inner.masked;
-        let Some(row) = inner.rows.get_mut(usize::from(vector)) else { return };
-        match &row.message {
-            Some(message) if open && !row.masked() => message.raise(),
-            _ => row.pending = true,
+        let (enabled, masked) = (inner.enabled, inner.masked);
+        if let Some(row) = inner.rows.get_mut(usize::from(vector)).filter(|_| enabled) {
+            match &row.message {
+                Some(message) if !masked && !row.masked() => message.raise(),
+                _ => row.pending = true,
+            }
         }
+        enabled
     }
 
     pub fn read_table(&self, offset: u64, data: &mut [u8]) {

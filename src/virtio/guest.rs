@@ -372,7 +372,7 @@ impl Guest {
 
     /// Waits for what must come; the limit is for a test that would hang.
     pub fn until(&self, what: &str, ok: impl Fn(&Guest) -> bool) {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_secs(30);
         while !ok(self) {
             assert!(Instant::now() < end, "{what} ({:?})", self.over);
             std::thread::yield_now();

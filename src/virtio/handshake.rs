@@ -256,7 +256,7 @@ impl Handshake {
 
     fn launch(&mut self, device: Box<dyn Device>) -> Result<Worker, (Box<dyn Device>, Error)> {
         let io = self.rings().and_then(|queues| Io::new(self.mem.clone(), self.accepted, queues, self.config.clone()));
-        let kicks = self.kicks.open(self.queues.len());
+        let kicks = self.kicks.open(self.queues.iter().map(|q| q.ready).collect());
         let (io, kicks) = match io.and_then(|io| Ok((io, kicks?))) {
             Ok(both) => both,
             Err(e) => return Err((device, e)),
@@ -273,6 +273,16 @@ impl Handshake {
             Ok(Queue::new(ring, self.mem.clone(), Arc::new(interrupt)))
         };
         self.queues.iter().enumerate().map(make).collect()
+    }
+
+    /// The device must touch guest memory no more, although the driver did not reset it.
+    pub fn halt(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            let (device, _io) = worker.stop();
+            self.device = Some(device);
+            self.kicks.close();
+            broken(&self.status, &*self.signals);
+        }
     }
 
     /// When it returns, the device touches no guest memory, sends no interrupt, and is as new.

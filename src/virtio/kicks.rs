@@ -14,24 +14,27 @@ pub(super) struct Kicks {
     /// `None` while the address is not decoded.
     place: Box<dyn Fn(u16) -> Option<Place> + Send>,
     bells: Vec<Arc<EventFd>>,
+    /// Queues that the driver enabled: the others need no doorbell.
+    enabled: Vec<bool>,
     attached: Vec<(Place, Arc<EventFd>)>,
 }
 
 impl Kicks {
     pub fn new(doorbells: Arc<dyn Doorbells>, place: impl Fn(u16) -> Option<Place> + Send + 'static) -> Kicks {
-        Kicks { doorbells, place: Box::new(place), bells: Vec::new(), attached: Vec::new() }
+        Kicks { doorbells, place: Box::new(place), bells: Vec::new(), enabled: Vec::new(), attached: Vec::new() }
     }
 
-    /// Makes an eventfd for each of `count` queues.
-    pub fn open(&mut self, count: usize) -> Result<&[Arc<EventFd>]> {
-        let bells: std::io::Result<_> = (0..count).map(|_| Ok(Arc::new(eventfd()?))).collect();
-        self.bells = bells.context("create an eventfd")?;
+    /// Makes an eventfd for each queue; `enabled` says which of them the driver will notify.
+    pub fn open(&mut self, enabled: Vec<bool>) -> Result<&[Arc<EventFd>]> {
+        let bells: std::io::Result<_> = enabled.iter().map(|_| Ok(Arc::new(eventfd()?))).collect();
+        (self.bells, self.enabled) = (bells.context("create an eventfd")?, enabled);
         Ok(&self.bells)
     }
 
     /// Lets KVM ring them. What it refuses still arrives through the bus, only slower.
     pub fn attach(&mut self) {
-        for (queue, bell) in self.bells.iter().enumerate() {
+        for (queue, (bell, _)) in self.bells.iter().zip(&self.enabled).enumerate().filter(|(_, (_, enabled))| **enabled)
+        {
             let Some(place) = u16::try_from(queue).ok().and_then(&self.place) else { continue };
             match self.doorbells.attach(place.0, place.1, bell) {
                 Ok(()) => self.attached.push((place, bell.clone())),

@@ -103,8 +103,8 @@ impl Io {
         Io { mem, features, queues, config, poll: Poll::new().expect("an epoll") }
     }
 
-    /// As the worker does before it calls the device; says which queues asked to be called again.
-    pub(crate) fn begin(&mut self) -> Vec<usize> {
+    /// What the worker does before it calls the device. Says which queues the device is to be called for again.
+    pub(crate) fn next_turn(&mut self) -> Vec<usize> {
         let again = (0..).zip(&self.queues).filter(|(_, q)| q.again()).map(|(i, _)| i).collect();
         self.queues.iter_mut().for_each(|q| {
             q.refill();

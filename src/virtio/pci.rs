@@ -140,12 +140,18 @@ impl pci::Function for Function {
     fn write(&self, offset: u16, data: &[u8]) {
         let touches = |register, size| touches(offset, data.len(), register, size);
         let mut space = self.space.lock();
+        let master = space.config.u16(register::COMMAND) & command::MASTER;
         space.config.write(offset, data);
         if touches(space.msix + 2, 2) {
             self.interrupts.set_msix_control(space.config.u16(space.msix + 2));
         }
         if touches(register::COMMAND, 2) {
             self.interrupts.disable_intx(space.config.u16(register::COMMAND) & command::INTX_DISABLE != 0);
+        }
+        // A kernel that starts another one switches bus mastering off, so that nothing writes into the new one's memory.
+        // (A driver that never switched it on is served all the same.)
+        if master & !space.config.u16(register::COMMAND) != 0 {
+            self.registers.lock().halt();
         }
         if Bars::concerned(offset, data.len()) {
             self.decode(&mut space);

@@ -14,7 +14,7 @@ use super::layout;
 use crate::boot::{Image, Module, Placed, Protocol, initrd};
 use crate::config::Payload;
 use crate::mem::Memory;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use low::Low;
 use std::ops::Range;
 
@@ -177,11 +177,6 @@ fn check_cmdline(cmdline: &str, most: u64) -> Result<()> {
     ensure!(len <= most, "kernel command line: {len} bytes, this kernel takes at most {most}");
     ensure!(!cmdline.contains('\0'), "kernel command line: contains a zero byte");
     Ok(())
-}
-
-/// Opens and loads in one step.
-pub fn load(memory: &Memory, payload: &Payload) -> Result<Loaded> {
-    Kernel::open(payload)?.load(memory).context("boot")
 }
 
 #[cfg(test)]

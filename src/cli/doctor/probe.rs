@@ -9,7 +9,7 @@ use crate::sys::eventfd;
 use anyhow::{Context, Result};
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry};
 use kvm_ioctls::Kvm;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ struct Prober<'a> {
     kvm: &'a Kvm,
     cpuid: CpuId,
     watch: Arc<Watch>,
+    /// Measured beside that of ring 0.
+    user_speed: Option<Result<f64, End>>,
     /// The machine for the next probe, unless the last one spoilt it.
     rig: Option<Rig>,
 }
@@ -42,19 +44,34 @@ struct Prober<'a> {
 /// All probes. An error is kiln's or the host's at large; what a probe finds out is in its check.
 pub fn all(kvm: &Kvm, watch: Arc<Watch>) -> Result<Vec<Check>> {
     let cpuid = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("read the CPUID that KVM supports")?;
-    let mut prober = Prober { kvm, cpuid, watch, rig: None };
+    let mut prober = Prober { kvm, cpuid, watch, user_speed: None, rig: None };
     if let Err(e) = prober.rig() {
         let detail = format!("no VM can be made: {e:#}");
         return Ok(vec![Check::new("vm", "a VM", Mark::Fail, detail, json!(false))]);
     }
-    let mut checks = speeds(&mut prober)?;
-    let probes: [fn(&mut Prober) -> Result<Check>; 6] =
-        [ioeventfd, irqfd, syscall, instructions, cpuid_control, msr_control];
-    for probe in probes {
-        checks.push(probe(&mut prober)?);
-    }
-    Ok(checks)
+    let checks = PROBES.iter().map(|(key, title, needed, probe)| {
+        let failed = |e| (Mark::Fail, format!("{title}: {e:#}"), json!(null));
+        let (mark, detail, value) = probe(&mut prober).unwrap_or_else(failed);
+        Check::new(key, title, mark, detail, value).needed(*needed)
+    });
+    Ok(checks.collect())
 }
+
+/// How good it is, in words, and for programs.
+type Finding = (Mark, String, Value);
+type Probe = fn(&mut Prober) -> Result<Finding>;
+
+/// What they are called, in whose way a failure is, and what finds out.
+const PROBES: &[(&str, &str, Needed, Probe)] = &[
+    ("ring0_speed", "ring 0", Needed::ByGuests, ring_0),
+    ("ring3_speed", "ring 3", Needed::ByGuests, ring_3),
+    ("ioeventfd", "ioeventfd", Needed::ByGuests, ioeventfd),
+    ("irqfd", "irqfd", Needed::ByGuests, irqfd),
+    ("syscall", "SYSCALL", Needed::ByLinux, syscall),
+    ("instructions", "instructions", Needed::ByLinux, instructions),
+    ("cpuid", "CPUID", Needed::ByGuests, cpuid_control),
+    ("msr", "MSRs", Needed::ByGuests, msr_control),
+];
 
 impl Prober<'_> {
     fn rig(&mut self) -> Result<&mut Rig> {
@@ -107,24 +124,33 @@ fn words(rate: f64) -> String {
     }
 }
 
-fn speeds(prober: &mut Prober) -> Result<Vec<Check>> {
-    let kernel = speed(prober.rig()?, Ring::Kernel)?;
-    let user = speed(prober.rig()?, Ring::User)?;
-    let slow = matches!((&kernel, &user), (Ok(kernel), Ok(user)) if kernel * INTERPRETED < *user);
-    let check = |key, title, rate: &Result<f64, End>| match rate {
-        Ok(rate) => Check::new(key, title, Mark::Ok, words(*rate), json!(rate.round())),
-        Err(end) => Check::new(key, title, Mark::Fail, format!("a loop in {title}: {end}"), json!(null)),
+fn ring_0(prober: &mut Prober) -> Result<Finding> {
+    let kernel = match speed(prober.rig()?, Ring::Kernel)? {
+        Ok(rate) => rate,
+        Err(end) => return Ok((Mark::Fail, format!("a loop in ring 0: {end}"), json!(null))),
     };
-    let mut ring_0 = check("ring0_speed", "ring 0", &kernel);
-    if slow {
-        ring_0.mark = Mark::Warn;
-        ring_0.detail += ": interpreted";
-    }
-    Ok(vec![ring_0, check("ring3_speed", "ring 3", &user)])
+    let user = speed(prober.rig()?, Ring::User)?;
+    let interpreted = user.as_ref().is_ok_and(|user| kernel * INTERPRETED < *user);
+    prober.user_speed = Some(user);
+    Ok(match interpreted {
+        true => (Mark::Warn, format!("{}: interpreted", words(kernel)), json!(kernel.round())),
+        false => (Mark::Ok, words(kernel), json!(kernel.round())),
+    })
 }
 
-fn ioeventfd(prober: &mut Prober) -> Result<Check> {
-    let check = |mark, detail: String, works: bool| Check::new("ioeventfd", "ioeventfd", mark, detail, json!(works));
+fn ring_3(prober: &mut Prober) -> Result<Finding> {
+    let user = match prober.user_speed.take() {
+        Some(user) => user,
+        None => speed(prober.rig()?, Ring::User)?,
+    };
+    Ok(match user {
+        Ok(rate) => (Mark::Ok, words(rate), json!(rate.round())),
+        Err(end) => (Mark::Fail, format!("a loop in ring 3: {end}"), json!(null)),
+    })
+}
+
+fn ioeventfd(prober: &mut Prober) -> Result<Finding> {
+    let check = |mark, detail: String, works: bool| (mark, detail, json!(works));
     let rig = prober.rig()?;
     let bell = eventfd().context("make an eventfd")?;
     if let Err(e) = rig.vm.attach(DOORBELL, None, &bell) {
@@ -140,8 +166,8 @@ fn ioeventfd(prober: &mut Prober) -> Result<Check> {
     })
 }
 
-fn irqfd(prober: &mut Prober) -> Result<Check> {
-    let check = |mark, detail: String, works: bool| Check::new("irqfd", "irqfd", mark, detail, json!(works));
+fn irqfd(prober: &mut Prober) -> Result<Finding> {
+    let check = |mark, detail: String, works: bool| (mark, detail, json!(works));
     let rig = prober.rig()?;
     rig.enable_apic()?;
     let message = rig.vm.allocate()?;
@@ -167,9 +193,8 @@ fn irqfd(prober: &mut Prober) -> Result<Check> {
 }
 
 /// The ring is in the low two bits of the code segment's selector.
-fn syscall(prober: &mut Prober) -> Result<Check> {
-    let check =
-        |mark, detail: &str, value| Check::new("syscall", "SYSCALL", mark, detail, value).needed(Needed::ByLinux);
+fn syscall(prober: &mut Prober) -> Result<Finding> {
+    let check = |mark, detail: &str, value| (mark, detail.to_string(), value);
     let outcome = prober.rig()?.run(&code::SYSCALL, Ring::User, 0, DATA)?;
     let rings: Vec<_> = outcome.values.iter().map(|cs| cs & 3).collect();
     Ok(match (rings.as_slice(), outcome.end) {
@@ -186,7 +211,7 @@ fn syscall(prober: &mut Prober) -> Result<Check> {
     })
 }
 
-fn instructions(prober: &mut Prober) -> Result<Check> {
+fn instructions(prober: &mut Prober) -> Result<Finding> {
     let (mut missing, mut all) = (Vec::new(), serde_json::Map::new());
     for instruction in INSTRUCTIONS {
         let rig = prober.rig()?;
@@ -209,15 +234,13 @@ fn instructions(prober: &mut Prober) -> Result<Check> {
             missing.push(instruction.name);
         }
     }
-    let check =
-        |mark, detail| Check::new("instructions", "instructions", mark, detail, json!(all)).needed(Needed::ByLinux);
     Ok(match missing.as_slice() {
-        [] => check(Mark::Ok, "ring 0 can use all that Linux uses there".to_string()),
-        missing => check(Mark::Fail, format!("ring 0 lacks {}", missing.join(", "))),
+        [] => (Mark::Ok, "ring 0 can use all that Linux uses there".to_string(), json!(all)),
+        missing => (Mark::Fail, format!("ring 0 lacks {}", missing.join(", ")), json!(all)),
     })
 }
 
-fn cpuid_control(prober: &mut Prober) -> Result<Check> {
+fn cpuid_control(prober: &mut Prober) -> Result<Finding> {
     let mut cpuid = prober.cpuid.clone();
     for entry in cpuid.as_mut_slice() {
         match entry.function {
@@ -247,17 +270,17 @@ fn cpuid_control(prober: &mut Prober) -> Result<Check> {
     }
     let [kernel, user] = controlled;
     let mark = if kernel && user { Mark::Ok } else { Mark::Warn };
-    Ok(Check::new("cpuid", "CPUID", mark, seen.join(", "), json!({ "ring0": kernel, "ring3": user })))
+    Ok((mark, seen.join(", "), json!({ "ring0": kernel, "ring3": user })))
 }
 
-fn msr_control(prober: &mut Prober) -> Result<Check> {
+fn msr_control(prober: &mut Prober) -> Result<Finding> {
     // What KVM itself offers for the guest.
     let mut msrs = Msrs::from_entries(&[kvm_msr_entry { index: MSR_ARCH_CAPABILITIES, ..Default::default() }])
         .map_err(|e| anyhow::anyhow!("{e:?}"))?;
     let offered = prober.kvm.get_msrs(&mut msrs).is_ok_and(|n| n == 1);
     let value = msrs.as_slice().first().filter(|_| offered).map_or(0, |m| m.data);
     let result = prober.rig()?.set_msrs(&[(MSR_ARCH_CAPABILITIES, value)]);
-    let check = |mark, detail: String, works| Check::new("msr", "MSRs", mark, detail, json!(works));
+    let check = |mark, detail: String, works: bool| (mark, detail, json!(works));
     Ok(match result {
         Ok(()) => check(Mark::Ok, "IA32_ARCH_CAPABILITIES can be set".into(), true),
         Err(e) => {

@@ -115,7 +115,11 @@ proptest! {
                     }
                 }
                 Step::Control(value) => { m.set_control(value); control = value; }
-                Step::Raise(vector) => { m.raise(vector); raised = Some(usize::from(vector)); }
+                Step::Raise(vector) => {
+                    let enabled = control & ON != 0;
+                    prop_assert_eq!(m.raise(vector), enabled);
+                    raised = enabled.then_some(usize::from(vector));
+                }
             }
             for row in 0..3 {
                 waiting[row] |= raised == Some(row);

@@ -72,6 +72,9 @@ fn queues_that_are_not_enabled_are_not_used() {
     for over in WAYS {
         let start = started_with(over, VERSION_1, |g| {
             g.negotiate(VERSION_1);
+            g.enable(1, Guest::areas(1));
+            g.set_status(15);
+            assert_eq!(g.doors.attached().len(), 1);
         });
         assert_eq!(start, "start 0x100000000 on test0");
     }

@@ -127,9 +127,7 @@ impl Intx {
 
 impl Signals for Interrupts {
     fn used(&self, queue: u16) {
-        if self.msix.enabled() {
-            self.msix.raise(self.vector(queue));
-        } else {
+        if !self.msix.raise(self.vector(queue)) {
             self.assert(QUEUE);
         }
     }
@@ -137,9 +135,7 @@ impl Signals for Interrupts {
     /// The bit in the ISR status is also for a driver that uses MSI-X (4.1.4.5.1).
     fn config_changed(&self) {
         self.assert(CONFIG);
-        if self.msix.enabled() {
-            self.msix.raise(self.config_vector());
-        }
+        self.msix.raise(self.config_vector());
     }
 
     fn reset(&self) {

@@ -174,6 +174,25 @@ fn an_overlap_costs_the_guest_its_device_and_nothing_else() {
 }
 
 #[test]
+fn without_bus_mastering_it_stops() {
+    for over in [Over::Pci, Over::Intx] {
+        let toy = Toy::new();
+        let calls = toy.calls.clone();
+        let mut g = Guest::with(Box::new(toy), over);
+        g.boot();
+        g.w16(pci(4), 2 | 4);
+        assert_eq!(g.status() & NEEDS_RESET, 0);
+        g.w16(pci(4), 2);
+        assert_eq!(calls.lock().last().unwrap(), "quiesce");
+        assert_ne!(g.status() & NEEDS_RESET, 0);
+        assert!(g.told() && g.doors.attached().is_empty());
+        g.boot();
+        g.config_write(0, &[1]);
+        assert_eq!(g.status() & NEEDS_RESET, 0);
+    }
+}
+
+#[test]
 fn nothing_is_spent_before_the_driver_comes() {
     let toy = Toy::new();
     let calls = toy.calls.clone();

@@ -141,7 +141,7 @@ proptest! {
             chain.writable.push(mem.slice(0xa000 + u64::from(at), *len as usize).unwrap());
         }
         prop_assert_eq!(chain.sizes(), (total, total));
-        let mut seen = Vec::new();
+        let mut seen: Vec<u8> = Vec::new();
         for ask in asks {
             let mut out = vec![0xee; ask];
             let n = chain.take_into(&mut out);

@@ -19,6 +19,10 @@ fn memory() -> Memory {
     Memory::new(&[(0, 16 * MIB)], None).unwrap()
 }
 
+fn load(memory: &Memory, payload: &Payload) -> Result<Loaded> {
+    Kernel::open(payload)?.load(memory)
+}
+
 fn u32_at(memory: &Memory, at: u64) -> u32 {
     u32::from_le_bytes(memory.read(at).unwrap())
 }
