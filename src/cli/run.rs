@@ -5,7 +5,6 @@ use super::status::report;
 use crate::config::{Config, Device, Options, Payload, Ram, Reboot, Size, Topology, Transport, values::Period};
 use crate::devices::{KINDS, Kind};
 use crate::machine;
-use crate::sys::term;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
@@ -190,20 +189,13 @@ fn devices(m: &ArgMatches) -> Result<Vec<Device>> {
     Ok(found.into_iter().map(|(_, d)| d).collect())
 }
 
-/// Whether the guest talks to the terminal.
-fn on_terminal(config: &Config) -> bool {
-    config.serial.iter().any(|s| s == "stdio") || config.devices.iter().any(has_stdio)
-}
-
-fn has_stdio(device: &Device) -> bool {
-    device.kind == "console" && device.options.get::<String>("stream", None).is_ok_and(|s| s == "stdio")
-}
-
 /// ttyS0 has the terminal unless something else was given it.
 fn serial(m: &ArgMatches, devices: &[Device]) -> Vec<String> {
     if let Some(given) = m.get_many::<String>("serial") {
         return given.cloned().collect();
     }
-    let taken = devices.iter().any(has_stdio);
+    let taken = devices
+        .iter()
+        .any(|d| d.kind == "console" && d.options.get::<String>("stream", None).is_ok_and(|s| s == "stdio"));
     vec![if taken { "none" } else { "stdio" }.to_string()]
 }
