@@ -40,7 +40,8 @@ pub fn command() -> Command {
             .action(ArgAction::SetTrue)
             .help("Let a bzImage unpack itself in the guest (slower; gives KASLR)"),
     ];
-    let command = Command::new("run").about("Boot a kernel").args(flags);
+    // Said twice, the last one counts: scripts add to what they were given.
+    let command = Command::new("run").about("Boot a kernel").args_override_self(true).args(flags);
     KINDS.iter().fold(command, |c, kind| c.arg(device(kind)))
 }
 
@@ -49,10 +50,9 @@ fn path(name: &'static str) -> Arg {
 }
 
 fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
+    Arg::new(name).long(name).value_name(value).allow_hyphen_values(true).help(help)
 }
 
-/// A kind that works without options may be given bare.
 fn device(kind: &'static Kind) -> Arg {
     let names: Vec<_> = kind.options.iter().map(|o| format!("  {}: {}", o.name, o.help)).collect();
     let arg = Arg::new(kind.name)
@@ -62,11 +62,7 @@ fn device(kind: &'static Kind) -> Arg {
         .help_heading("Devices")
         .help(kind.about)
         .long_help(format!("{}\n{}", kind.about, names.join("\n")));
-    if kind.options.iter().all(|o| o.default.is_some()) {
-        arg.num_args(0..=1).require_equals(true).default_missing_value("")
-    } else {
-        arg
-    }
+    if kind.bare { arg.num_args(0..=1).require_equals(true).default_missing_value("") } else { arg }
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Status> {

@@ -34,6 +34,7 @@ pub static KIND: Kind = Kind {
     name: "disk",
     about: "A disk: a raw image file or a block device.",
     options: Spec::OPTIONS,
+    bare: false,
     build: |options, _host| {
         let spec = Spec::parse(options)?;
         ensure!((1..=QUEUES).contains(&spec.queues), "`queues={}`: want 1 to {QUEUES}", spec.queues);

@@ -24,6 +24,8 @@ pub struct Kind {
     pub name: &'static str,
     pub about: &'static str,
     pub options: &'static [OptionDoc],
+    /// The flag may stand alone: every option has a default that makes sense.
+    pub bare: bool,
     pub build: fn(&Options, &Host) -> Result<Box<dyn Device>>,
     /// Options with which it can be built anywhere, for the conformance tests.
     /// `{tmp}` stands for the path of an empty 1 MiB file.

@@ -41,6 +41,7 @@ pub static KIND: Kind = Kind {
     name: "net",
     about: "A network card: on a tap interface, a socket, or looped back.",
     options: Spec::OPTIONS,
+    bare: false,
     build: |options, _host| {
         let spec = Spec::parse(options)?;
         ensure!((1..=PAIRS).contains(&spec.queues), "`queues={}`: want 1 to {PAIRS}", spec.queues);

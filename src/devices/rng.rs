@@ -17,6 +17,7 @@ pub static KIND: Kind = Kind {
     name: "rng",
     about: "Gives the guest entropy.",
     options: Spec::OPTIONS,
+    bare: true,
     build: |options, _host| {
         let source = Spec::parse(options)?.source;
         let file = open(&source).with_context(|| format!("source={}", source.display()))?;
