@@ -3,6 +3,7 @@
 mod doctor;
 mod generate;
 mod run;
+mod selftest;
 mod status;
 mod table;
 
@@ -23,12 +24,13 @@ struct Verb {
 const VERBS: &[Verb] = &[
     Verb { name: "run", command: run::command, run: run::run },
     Verb { name: "doctor", command: doctor::command, run: doctor::run },
+    Verb { name: "selftest", command: selftest::command, run: selftest::run },
     Verb { name: "completions", command: generate::completions_command, run: generate::completions },
     Verb { name: "man", command: generate::man_command, run: generate::man },
 ];
 
 pub fn main() -> ExitCode {
-    log_to_stderr();
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("KILN_LOG", "warn")).format_timestamp(None).init();
     // Only the subcommand that runs is described in full: it saves time at every start.
     let name = std::env::args().nth(1).unwrap_or_default();
     let wanted = VERBS.iter().find(|v| v.name == name);
@@ -46,13 +48,6 @@ pub fn main() -> ExitCode {
             Status::Failed.into()
         }
     }
-}
-
-/// KILN_LOG chooses what is logged (env_logger's syntax). Lines stay lines when the terminal is raw.
-fn log_to_stderr() {
-    let level = env_logger::Env::new().filter_or("KILN_LOG", "warn");
-    let target = env_logger::Target::Pipe(Box::new(crate::sys::term::Stderr));
-    env_logger::Builder::from_env(level).format_timestamp(None).target(target).init();
 }
 
 fn top() -> Command {
