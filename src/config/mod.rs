@@ -21,7 +21,8 @@ pub struct Config {
     pub serial: Vec<String>,
     /// Port of the debug-exit device.
     pub debug_exit: Option<u16>,
-    pub reboot: Reboot,
+    /// What a guest's reset does. Without a word: a reset restarts the guest, a triple fault ends it.
+    pub reboot: Option<Reboot>,
     pub timeout: Option<Duration>,
 }
 
@@ -31,7 +32,9 @@ pub struct Payload {
     pub kernel: PathBuf,
     /// Initial RAM disks in order (a multiboot kernel's modules).
     pub initrd: Vec<PathBuf>,
-    /// The whole kernel command line.
+    /// Put before the command line of a Linux kernel: where its console is.
+    pub linux_args: String,
+    /// The kernel command line as the user gave it.
     pub cmdline: String,
     /// Enter a bzImage at its own 64-bit entry instead of unpacking it on the host.
     pub decompressor: bool,
@@ -77,7 +80,6 @@ pub enum Transport {
     Mmio,
 }
 
-/// What a guest's reset does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reboot {
     Restart,

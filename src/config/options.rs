@@ -2,11 +2,22 @@
 
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
 /// Pairs in no order. A comma in a value is written twice.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub struct Options(BTreeMap<String, String>);
+pub struct Options {
+    pairs: BTreeMap<String, String>,
+    text: String,
+}
+
+/// As it was typed.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 /// One documented option, as `--help`, the manual page and the docs show it.
 #[derive(Debug)]
@@ -21,32 +32,32 @@ impl Options {
     /// `positional` is the key of a first part that is a bare value (`--disk a.img,readonly`).
     /// Any other bare word is a switch that is on.
     pub fn parse(text: &str, positional: Option<&str>) -> Result<Options> {
-        let mut map = BTreeMap::new();
+        let mut pairs = BTreeMap::new();
         for (i, part) in split(text).iter().enumerate() {
             let (key, value) = match (part.split_once('='), positional) {
                 (Some((key, value)), p) if p.is_none() || i > 0 || is_word(key) => (key, value),
                 (_, Some(first)) if i == 0 => (first, part.as_str()),
                 _ => (part.as_str(), "on"),
             };
-            if map.insert(key.to_string(), value.to_string()).is_some() {
+            if pairs.insert(key.to_string(), value.to_string()).is_some() {
                 bail!("`{key}` is given twice");
             }
         }
-        Ok(Options(map))
+        Ok(Options { pairs, text: text.to_string() })
     }
 
     pub fn get<T: FromStr>(&self, name: &str, default: Option<&str>) -> Result<T>
     where
         T::Err: std::fmt::Display,
     {
-        let given = self.0.get(name).map(String::as_str);
+        let given = self.pairs.get(name).map(String::as_str);
         let text = given.or(default).with_context(|| format!("`{name}=` is missing"))?;
         text.parse().map_err(|e| anyhow::anyhow!("`{name}={text}`: {e}"))
     }
 
     /// Errors on a key that is not in `known`, and says which there are.
     pub fn only(&self, known: &[OptionDoc]) -> Result<()> {
-        let unknown = self.0.keys().find(|k| !known.iter().any(|o| o.name == k.as_str()));
+        let unknown = self.pairs.keys().find(|k| !known.iter().any(|o| o.name == k.as_str()));
         let Some(unknown) = unknown else { return Ok(()) };
         let names: Vec<_> = known.iter().map(|o| o.name).collect();
         bail!("unknown option `{unknown}`; there are: {}", names.join(", "))

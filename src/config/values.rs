@@ -81,3 +81,28 @@ impl<T: FromStr> FromStr for Maybe<T> {
         if text.is_empty() { Ok(Maybe(None)) } else { text.parse().map(|v| Maybe(Some(v))) }
     }
 }
+
+/// A length of time: `30s`, `5m`, `1h`, `500ms`; a bare number is seconds. Never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(pub std::time::Duration);
+
+impl FromStr for Period {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Period, String> {
+        let want = || "want a time such as 30s, 5m or 500ms".to_string();
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let ms = match text.get(digits.len()..).unwrap_or_default() {
+            "ms" => 1,
+            "" | "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(want()),
+        };
+        let n: u64 = digits.parse().map_err(|_| want())?;
+        let n = n.checked_mul(ms).filter(|n| *n > 0).ok_or_else(want)?;
+        Ok(Period(std::time::Duration::from_millis(n)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

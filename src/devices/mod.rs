@@ -11,7 +11,7 @@ macro_rules! devices {
         pub static KINDS: &[&Kind] = &[$(&$module::KIND),*];
     };
 }
-devices![rng];
+devices![disk, net, rng];
 
 /// What the machine lends a device while it is built.
 pub struct Host {
@@ -24,6 +24,8 @@ pub struct Kind {
     pub name: &'static str,
     pub about: &'static str,
     pub options: &'static [OptionDoc],
+    /// The flag may stand alone: every option has a default that makes sense.
+    pub bare: bool,
     pub build: fn(&Options, &Host) -> Result<Box<dyn Device>>,
     /// Options with which it can be built anywhere, for the conformance tests.
     /// `{tmp}` stands for the path of an empty 1 MiB file.
@@ -40,3 +42,8 @@ impl Kind {
 pub fn find(name: &str) -> Result<&'static Kind> {
     KINDS.iter().copied().find(|k| k.name == name).with_context(|| format!("no device is called `{name}`"))
 }
+
+#[cfg(test)]
+mod ring;
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,8 @@ impl Routes {
     }
 }
 
-/// What KVM_CREATE_IRQCHIP sets up: ISA lines reach both chips, and pin 2 of the IOAPIC has line 0 (the PIT).
+/// What KVM_CREATE_IRQCHIP sets up: ISA lines reach both chips, and each interrupt has the IOAPIC's pin of its number
+/// (also 0, the PIT, which many PCs have on pin 2).
 fn pins() -> Vec<kvm_irq_routing_entry> {
     let mut entries = Vec::new();
     for gsi in 0..PINS {
@@ -79,11 +80,7 @@ fn pins() -> Vec<kvm_irq_routing_entry> {
             let chip = if gsi < 8 { KVM_IRQCHIP_PIC_MASTER } else { KVM_IRQCHIP_PIC_SLAVE };
             entries.push(pin(gsi, chip, gsi % 8));
         }
-        match gsi {
-            0 => entries.push(pin(0, KVM_IRQCHIP_IOAPIC, 2)),
-            2 => {}
-            _ => entries.push(pin(gsi, KVM_IRQCHIP_IOAPIC, gsi)),
-        }
+        entries.push(pin(gsi, KVM_IRQCHIP_IOAPIC, gsi));
     }
     entries
 }

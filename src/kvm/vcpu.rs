@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use kvm_bindings as kb;
 use kvm_ioctls::VcpuFd;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 pub struct Vcpu {
     fd: VcpuFd,
@@ -44,9 +45,24 @@ pub enum Exit<'a> {
     FailEntry {
         reason: u64,
     },
-    /// Type of KVM_EXIT_SYSTEM_EVENT.
-    SystemEvent(u32),
     Other(u32),
+}
+
+/// While set, `run` finishes a pending access and returns [`Exit::Interrupted`] without entering the guest
+/// (api.rst, 5, `immediate_exit`). A run that is under way needs a signal as well. Must not outlive its vCPU.
+#[derive(Clone, Copy)]
+pub struct ImmediateExit(*mut u8);
+
+// SAFETY: it points into the page shared with KVM, which any thread may access.
+unsafe impl Send for ImmediateExit {}
+// SAFETY: as above; all accesses are atomic.
+unsafe impl Sync for ImmediateExit {}
+
+impl ImmediateExit {
+    pub fn set(&self, on: bool) {
+        // SAFETY: the byte is mapped while the vCPU lives, and only accessed as an atomic by us.
+        unsafe { AtomicU8::from_ptr(self.0) }.store(u8::from(on), Ordering::SeqCst);
+    }
 }
 
 impl Vcpu {
@@ -58,14 +74,9 @@ impl Vcpu {
         &self.fd
     }
 
-    /// While set, `run` finishes a pending access and returns [`Exit::Interrupted`] without entering the guest.
-    pub fn set_immediate_exit(&mut self, on: bool) {
-        self.fd.set_kvm_immediate_exit(u8::from(on));
-    }
-
-    /// The flag a signal handler of this thread sets to get out of the guest without a race; valid while the vCPU lives.
-    pub fn immediate_exit_flag(&mut self) -> *mut u8 {
-        &raw mut self.fd.get_kvm_run().immediate_exit
+    /// What gets another thread's [`Vcpu::run`] to return.
+    pub fn immediate_exit(&mut self) -> ImmediateExit {
+        ImmediateExit(&raw mut self.fd.get_kvm_run().immediate_exit)
     }
 
     /// Runs the guest until it needs something.
@@ -75,6 +86,24 @@ impl Vcpu {
             Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => Ok(Exit::Interrupted),
             Err(e) => Err(e).context("run vCPU"),
         }
+    }
+
+    /// x87, SSE and every extended state component as after power-on.
+    pub fn reset_fpu(&self) -> Result<()> {
+        // 16 KiB: four times what KVM reads, unless a feature is allowed that is not by default (AMX: 11 KiB).
+        const EXTRA_WORDS: usize = 3 * 1024;
+        const CONTROL: usize = 0;
+        const MXCSR: usize = 6;
+        const XSTATE_BV: usize = 128;
+        let mut state = kb::Xsave::new(EXTRA_WORDS).ok().context("allocate FPU state")?;
+        // SAFETY: the length is not changed.
+        let region = unsafe { &mut state.as_mut_fam_struct().xsave.region };
+        region[CONTROL] = 0x37f;
+        region[MXCSR] = 0x1f80;
+        // x87 and SSE are here; what is not named is put into its initial state (SDM 1, 13.6).
+        region[XSTATE_BV] = 3;
+        // SAFETY: KVM reads what KVM_CAP_XSAVE2 says; see above for why that is less than 16 KiB.
+        unsafe { self.fd.set_xsave2(&state) }.context("reset FPU")
     }
 
     fn exit(&mut self) -> Exit<'_> {
@@ -114,10 +143,6 @@ impl Vcpu {
                 // SAFETY: as above.
                 let failure = unsafe { kind.fail_entry };
                 Exit::FailEntry { reason: failure.hardware_entry_failure_reason }
-            }
-            kb::KVM_EXIT_SYSTEM_EVENT => {
-                // SAFETY: as above.
-                Exit::SystemEvent(unsafe { kind.system_event.type_ })
             }
             other => Exit::Other(other),
         }

@@ -1,6 +1,6 @@
 //! One virtual machine: memory slots, interrupt chips, timer.
 
-use super::{Vcpu, irq};
+use super::{Vcpu, advice, irq};
 use crate::bus::Doorbells;
 use crate::irq::{Line, Message, Messages};
 use crate::mem::Memory;
@@ -25,7 +25,7 @@ impl Vm {
     /// Memory slots come before the interrupt chips: each slot set later waits for an SRCU grace period,
     /// several milliseconds on some hosts.
     pub fn new(kvm: &Kvm, memory: &Memory, reserved: &Reserved) -> Result<Vm> {
-        let fd = create(kvm).context("create VM")?;
+        let fd = create(kvm)?;
         for (slot, r) in memory.regions().iter().enumerate() {
             let region = kvm_userspace_memory_region {
                 slot: slot as u32,
@@ -53,6 +53,15 @@ impl Vm {
 
     pub fn vcpu(&self, id: u8) -> Result<Vcpu> {
         Ok(Vcpu::new(self.fd.create_vcpu(u64::from(id)).with_context(|| format!("create vCPU {id}"))?))
+    }
+
+    /// The state of an interrupt chip (KVM_IRQCHIP_*) as the bytes KVM gives.
+    #[cfg(test)]
+    pub fn irqchip(&self, chip_id: u32) -> [u8; 512] {
+        let mut chip = kvm_bindings::kvm_irqchip { chip_id, ..Default::default() };
+        self.fd.get_irqchip(&mut chip).expect("get interrupt chip");
+        // SAFETY: the union was zeroed, and this member covers it.
+        unsafe { chip.chip.dummy }.map(|byte| byte as u8)
     }
 
     /// Input pin `gsi` of PIC and IOAPIC.
@@ -92,7 +101,7 @@ fn create(kvm: &Kvm) -> Result<VmFd> {
     loop {
         match kvm.create_vm() {
             Err(e) if e.errno() == libc::EINTR => continue,
-            other => return Ok(other?),
+            other => return other.map_err(|e| advice::explain("create VM", e)),
         }
     }
 }

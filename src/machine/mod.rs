@@ -1,1 +1,86 @@
-//! The machine: parts with one lifecycle, vCPU threads, one thread that decides. To be written.
+//! The machine: parts with one lifecycle, vCPU threads behind one gate, one thread that decides.
+//!
+//! Threads: the supervisor (the caller of [`run`], sole owner of [`Machine`]), `vcpuN`, and a worker for every virtio
+//! device that a driver has started. Lock order: a bus's map (released before a device runs), then a transport's registers.
+
+mod attach;
+mod build;
+mod gate;
+mod supervisor;
+mod vcpu;
+
+pub use supervisor::{Outcome, run};
+
+use crate::arch::{self, boot};
+use crate::config::Config;
+use crate::event::Request;
+use crate::kvm::Vm;
+use crate::mem::Memory;
+use crate::part::Part;
+use anyhow::{Context, Result};
+use kvm_bindings::CpuId;
+use std::sync::{Arc, mpsc};
+use vcpu::{Board, Runner};
+
+pub struct Machine {
+    config: Config,
+    kernel: boot::Kernel,
+    memory: Memory,
+    vm: Arc<Vm>,
+    acpi: arch::acpi::Board,
+    /// Reset in this order.
+    parts: Vec<Arc<dyn Part>>,
+    board: Arc<Board>,
+    cpus: Vec<Cpu>,
+    inbox: mpsc::Receiver<Request>,
+}
+
+/// A vCPU, its thread, and what it was set up with.
+struct Cpu {
+    runner: Runner,
+    cpuid: CpuId,
+    apic_id: u32,
+}
+
+impl Machine {
+    /// Opens the gate: the guest runs.
+    fn start(&self) {
+        self.board.gate.open();
+    }
+
+    /// Returns when no vCPU runs any more.
+    fn stop(&self) {
+        self.board.gate.close(|| self.cpus.iter().for_each(|c| c.runner.call()));
+    }
+
+    /// Back to power-on, with the guest's memory as new and the payload loaded again. The gate is closed.
+    fn reset(&self) -> Result<()> {
+        for part in &self.parts {
+            part.reset().with_context(|| format!("reset {}", part.name()))?;
+        }
+        arch::irqchip::reset(&self.vm)?;
+        self.memory.clear()?;
+        for cpu in &self.cpus {
+            arch::vcpu::reset(&cpu.runner.vcpu().lock(), &cpu.cpuid, cpu.apic_id)?;
+        }
+        self.load()
+    }
+
+    /// Puts tables and payload into memory and the first vCPU at the payload's entry.
+    fn load(&self) -> Result<()> {
+        arch::acpi::write(&self.memory, &self.acpi)?;
+        let loaded = self.kernel.load(&self.memory)?;
+        log::info!("{}", loaded.format);
+        let first = self.cpus.first().context("a machine without a vCPU")?.runner.vcpu().lock();
+        let sregs = first.fd().get_sregs().context("get system registers")?;
+        let (regs, sregs) = boot::registers(&loaded.entry, sregs);
+        first.fd().set_sregs(&sregs).context("set system registers")?;
+        first.fd().set_regs(&regs).context("set registers")
+    }
+
+    /// Ends the vCPU threads.
+    fn end(self) {
+        self.board.gate.dismiss(|| self.cpus.iter().for_each(|c| c.runner.call()));
+        self.cpus.into_iter().for_each(|c| c.runner.join());
+    }
+}

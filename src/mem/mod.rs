@@ -2,6 +2,7 @@
 //! Nobody gets a Rust reference into it: a [`Slice`] copies, or is given to a system call.
 
 mod slice;
+pub mod vectored;
 
 pub use slice::Slice;
 

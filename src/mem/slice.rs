@@ -1,6 +1,9 @@
 //! A checked piece of guest memory. It keeps the memory alive, so it may be kept while an operation is in flight.
 
 use super::Memory;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 
 #[derive(Clone)]
 pub struct Slice {
@@ -61,6 +64,23 @@ impl Slice {
     /// The first `n` bytes (or all there are).
     pub fn take(&self, n: usize) -> Slice {
         Slice { len: n.min(self.len), ..self.clone() }
+    }
+
+    /// Reads from byte `offset` of `file` straight into guest memory. As pread does, it may give less than asked,
+    /// and 0 at the end of the file.
+    pub fn read_from(&self, file: &File, offset: u64) -> io::Result<usize> {
+        let offset = libc::off_t::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+        loop {
+            // SAFETY: the kernel writes at most len bytes, and the whole range is ours to write.
+            let n = unsafe { libc::pread(file.as_raw_fd(), self.host.cast(), self.len, offset) };
+            match usize::try_from(n) {
+                Ok(n) => return Ok(n),
+                Err(_) => match io::Error::last_os_error() {
+                    e if e.kind() == io::ErrorKind::Interrupted => continue,
+                    e => return Err(e),
+                },
+            }
+        }
     }
 
     /// For preadv, pwritev, readv, writev and io_uring.

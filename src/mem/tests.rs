@@ -35,3 +35,16 @@ fn pieces_of_a_slice_stay_inside() {
     assert_eq!((out[15], out[16]), (7, 0));
     assert_eq!(s.copy_from(&[1; 32]), 16);
 }
+
+#[test]
+fn a_file_is_read_into_the_slice_and_no_further() {
+    use std::io::Write;
+    let m = memory();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"0123456789").unwrap();
+    assert_eq!(m.slice(0x100, 4).unwrap().read_from(&file, 3).unwrap(), 4);
+    assert_eq!(&m.read::<6>(0x100).unwrap(), b"3456\0\0");
+    assert_eq!(m.slice(0x200, 64).unwrap().read_from(&file, 7).unwrap(), 3);
+    assert_eq!(m.slice(0x200, 64).unwrap().read_from(&file, 10).unwrap(), 0);
+    assert!(m.slice(0x200, 64).unwrap().read_from(&file, u64::MAX).is_err());
+}

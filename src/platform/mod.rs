@@ -1,1 +1,11 @@
 //! The devices of the board that are not virtio. Each answers port accesses ([`crate::bus::Mmio`]) and is a [`crate::part::Part`].
+
+pub mod cmos;
+pub mod debug_exit;
+pub mod i8042;
+pub mod power;
+pub mod pvpanic;
+
+#[cfg(test)]
+mod rig;
+pub mod serial;

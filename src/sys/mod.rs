@@ -1,9 +1,19 @@
 //! The few raw system facilities the rest needs: file descriptors, polling, signals, the terminal, locks.
 //! Knows nothing of virtual machines.
 
+mod call;
+pub mod fd;
+pub mod file;
+mod heap;
 mod lock;
 mod poll;
+pub mod signal;
+pub mod socket;
+pub mod tap;
+pub mod term;
 
+pub use call::{accept_calls, call_out};
+pub use heap::trim_heap;
 pub use lock::Lock;
 pub use poll::{Poll, Token};
 pub use vmm_sys_util::eventfd::EventFd;

@@ -1,5 +1,6 @@
 //! Waiting for several file descriptors at once (epoll, level triggered), each known by a token.
 
+use super::EventFd;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -18,6 +19,11 @@ impl Poll {
     /// Watch `fd` for input. The caller removes it before it is closed.
     pub fn add(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         self.0.ctl(ControlOperation::Add, fd.as_raw_fd(), EpollEvent::new(EventSet::IN, token))
+    }
+
+    /// The same for an eventfd: readable while its counter is not zero.
+    pub fn add_event(&self, event: &EventFd, token: Token) -> io::Result<()> {
+        self.0.ctl(ControlOperation::Add, event.as_raw_fd(), EpollEvent::new(EventSet::IN, token))
     }
 
     pub fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {

@@ -24,19 +24,32 @@ impl ConfigSpace {
         let _ = self.changed.set(interrupt);
     }
 
+    /// Bytes.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.lock().len()
+    }
+
+    /// What it is after a reset.
+    pub(super) fn reset(&self, new: Vec<u8>) {
+        let mut bytes = self.bytes.lock();
+        if *bytes != new {
+            *bytes = new;
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     /// Changes the bytes without telling the driver (it made the change itself).
     pub fn store(&self, at: usize, data: &[u8]) {
-        let mut bytes = self.bytes.lock();
-        let end = at.checked_add(data.len());
-        if let Some(to) = end.and_then(|end| bytes.get_mut(at..end)) {
-            to.copy_from_slice(data);
-        }
+        copy(&mut self.bytes.lock(), at, data);
     }
 
     /// Changes the bytes and interrupts the driver.
     pub fn update(&self, at: usize, data: &[u8]) {
-        self.store(at, data);
+        let mut bytes = self.bytes.lock();
+        copy(&mut bytes, at, data);
+        // Under the lock: whoever reads a new byte reads the new generation after it.
         self.generation.fetch_add(1, Ordering::AcqRel);
+        drop(bytes);
         if let Some(interrupt) = self.changed.get() {
             interrupt.raise();
         }
@@ -54,5 +67,13 @@ impl ConfigSpace {
 
     pub fn generation(&self) -> u32 {
         self.generation.load(Ordering::Acquire)
+    }
+}
+
+/// Only what fits as a whole.
+fn copy(bytes: &mut [u8], at: usize, data: &[u8]) {
+    let end = at.checked_add(data.len());
+    if let Some(to) = end.and_then(|end| bytes.get_mut(at..end)) {
+        to.copy_from_slice(data);
     }
 }

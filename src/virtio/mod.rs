@@ -2,17 +2,22 @@
 //! A device knows no thread, lock, transport or "am I active"; the transports ([`pci`], [`mmio`]) are what the guest sees.
 
 mod config;
+#[cfg(test)]
+pub mod guest;
 mod handshake;
+mod kicks;
 pub mod mmio;
 pub mod pci;
 mod queue;
+#[cfg(test)]
+mod toy;
 mod worker;
 
 pub use config::ConfigSpace;
 pub use queue::{Chain, Queue};
 
 use crate::{mem::Memory, sys::Poll};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -68,10 +73,15 @@ pub struct Io {
     pub features: u64,
     pub queues: Vec<Queue>,
     pub config: Arc<ConfigSpace>,
-    poll: Arc<Poll>,
+    poll: Poll,
 }
 
 impl Io {
+    fn new(mem: Memory, features: u64, queues: Vec<Queue>, config: Arc<ConfigSpace>) -> Result<Io> {
+        let poll = Poll::new().context("create an epoll")?;
+        Ok(Io { mem, features, queues, config, poll })
+    }
+
     pub fn has(&self, feature: u32) -> bool {
         self.features >> feature & 1 == 1
     }
@@ -83,5 +93,28 @@ impl Io {
 
     pub fn unwatch(&self, fd: BorrowedFd<'_>) -> Result<()> {
         Ok(self.poll.remove(fd)?)
+    }
+}
+
+/// For the unit tests of devices, which are their own worker.
+#[cfg(test)]
+impl Io {
+    pub(crate) fn for_test(mem: Memory, features: u64, queues: Vec<Queue>, config: Arc<ConfigSpace>) -> Io {
+        Io { mem, features, queues, config, poll: Poll::new().expect("an epoll") }
+    }
+
+    /// What the worker does before it calls the device.
+    pub(crate) fn next_turn(&mut self) {
+        self.queues.iter_mut().for_each(|q| {
+            q.refill();
+            q.begin();
+        });
+    }
+
+    /// The tokens of watched descriptors that are readable now.
+    pub(crate) fn readable(&self) -> Vec<u32> {
+        let mut ready = Vec::new();
+        self.poll.wait(&mut ready, Some(std::time::Duration::ZERO)).expect("an epoll");
+        ready.iter().map(|token| (token - worker::DEVICE_TOKEN) as u32).collect()
     }
 }

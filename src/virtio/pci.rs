@@ -1,1 +1,280 @@
-//! The PCI transport. To be written.
+//! The PCI transport (virtio 1.2, 4.1): one function with one memory BAR, found through vendor capabilities.
+//!
+//! ```text
+//! BAR 0, 32 KiB, below 4 GiB
+//! 0x0000  common configuration (4.1.4.3)      0x3000  notification: 4 bytes for each queue (4.1.4.4)
+//! 0x1000  ISR status (4.1.4.5)                0x4000  MSI-X table, at most 256 rows
+//! 0x2000  device configuration (4.1.4.6)      0x5000  MSI-X pending bits
+//! ```
+//! Each part has a page of its own, so that a nested host can map or trap it alone.
+
+mod common;
+mod interrupts;
+
+use super::Device;
+use super::handshake::Handshake;
+use crate::bus::{Doorbells, Mmio};
+use crate::irq::{Line, Messages};
+use crate::mem::Memory;
+use crate::part::Part;
+use crate::pci::{self, Bars, Class, Config, Identity, Socket, Width, command, register, touches};
+use crate::sys::Lock;
+use anyhow::{Result, ensure};
+use interrupts::Interrupts;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+const BAR: u16 = 0;
+const BAR_LEN: u64 = 0x8000;
+const PART: u64 = 0x1000;
+const COMMON: u64 = 0;
+const ISR: u64 = PART;
+const DEVICE: u64 = 2 * PART;
+const NOTIFY: u64 = 3 * PART;
+const TABLE: u64 = 4 * PART;
+const PENDING: u64 = 5 * PART;
+/// Bytes between two queues' notification addresses.
+const NOTIFY_STEP: u64 = 4;
+const MAX_QUEUES: usize = (PART / NOTIFY_STEP) as usize;
+const MAX_VECTORS: usize = (PART / pci::msix::ROW) as usize;
+
+const VENDOR: u16 = 0x1af4;
+const VENDOR_CAPABILITY: u8 = 9;
+
+/// A device behind the transport.
+/// Lock order: `space`, then `registers`, then those of [`Interrupts`]. None is held while the BAR is reached
+/// through the configuration space.
+pub struct Function {
+    name: String,
+    space: Lock<Space>,
+    registers: Lock<Handshake>,
+    interrupts: Arc<Interrupts>,
+    /// Where BAR 0 answers; 0: nowhere.
+    base: Arc<AtomicU64>,
+}
+
+struct Space {
+    config: Config,
+    bars: Bars,
+    /// What `config` was when it was plugged in.
+    power_on: Config,
+    /// Offsets of the MSI-X capability and of VIRTIO_PCI_CAP_PCI_CFG.
+    msix: u16,
+    window: u16,
+}
+
+impl Function {
+    /// `intx` is the slot's end of INTA ([`pci::Root::intx`]).
+    pub fn new(
+        id: &str,
+        device: Box<dyn Device>,
+        mem: &Memory,
+        messages: Arc<dyn Messages>,
+        doorbells: Arc<dyn Doorbells>,
+        intx: Arc<dyn Line>,
+    ) -> Result<Arc<Function>> {
+        let queues = device.queue_sizes().len();
+        ensure!(queues <= MAX_QUEUES, "{queues} queues are too many for PCI");
+        let interrupts = Arc::new(Interrupts::new(queues, MAX_VECTORS, messages, intx)?);
+        let base = Arc::new(AtomicU64::new(0));
+        let bar = base.clone();
+        let place = move |queue: u16| {
+            let base = Some(bar.load(Ordering::Acquire)).filter(|base| *base != 0)?;
+            Some((base.checked_add(NOTIFY + NOTIFY_STEP * u64::from(queue))?, None))
+        };
+        let registers = Handshake::new(id, device, mem, interrupts.clone(), doorbells, place);
+        let space = Space::new(&registers, &interrupts)?;
+        Ok(Arc::new(Function {
+            name: id.to_string(),
+            space: Lock::new(space),
+            registers: Lock::new(registers),
+            interrupts,
+            base,
+        }))
+    }
+
+    /// Makes the bus follow the BAR, and the doorbells follow the bus.
+    fn decode(&self, space: &mut Space) {
+        if space.bars.decode(&space.config) {
+            self.base.store(space.bars.mapped(BAR).unwrap_or(0), Ordering::Release);
+            self.registers.lock().doorbells_moved();
+        }
+    }
+}
+
+impl Part for Function {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn reset(&self) -> Result<()> {
+        self.registers.lock().reset();
+        self.interrupts.power_on();
+        let mut space = self.space.lock();
+        space.config = space.power_on.clone();
+        self.decode(&mut space);
+        Ok(())
+    }
+}
+
+impl pci::Function for Function {
+    fn read(&self, offset: u16, data: &mut [u8]) {
+        let space = self.space.lock();
+        let access = space.access().filter(|_| touches(offset, data.len(), space.window + 16, 4));
+        drop(space);
+        let mut bytes = [0; 4];
+        let seen = access.and_then(|(at, len)| Some((at, bytes.get_mut(..len)?)));
+        let seen = seen.map(|(at, bytes)| {
+            Mmio::read(self, at, bytes);
+            &*bytes
+        });
+        let mut space = self.space.lock();
+        let window = space.window;
+        space.config.set(window + 16, seen.unwrap_or_default());
+        let status = space.config.u16(register::STATUS) & !INTERRUPT_STATUS;
+        let status = if self.interrupts.pending() { status | INTERRUPT_STATUS } else { status };
+        space.config.set(register::STATUS, &status.to_le_bytes());
+        space.config.read(offset, data);
+    }
+
+    fn write(&self, offset: u16, data: &[u8]) {
+        let touches = |register, size| touches(offset, data.len(), register, size);
+        let mut space = self.space.lock();
+        let master = space.config.u16(register::COMMAND) & command::MASTER;
+        space.config.write(offset, data);
+        if touches(space.msix + 2, 2) {
+            self.interrupts.set_msix_control(space.config.u16(space.msix + 2));
+        }
+        if touches(register::COMMAND, 2) {
+            self.interrupts.disable_intx(space.config.u16(register::COMMAND) & command::INTX_DISABLE != 0);
+        }
+        // A kernel that starts another one switches bus mastering off, so that nothing writes into the new one's memory.
+        // (A driver that never switched it on is served all the same.)
+        if master & !space.config.u16(register::COMMAND) != 0 {
+            self.registers.lock().halt();
+        }
+        if Bars::concerned(offset, data.len()) {
+            self.decode(&mut space);
+        }
+        let access = space.access().filter(|_| touches(space.window + 16, 4));
+        let bytes = space.config.u32(space.window + 16).to_le_bytes();
+        drop(space);
+        if let Some((at, bytes)) = access.and_then(|(at, len)| Some((at, bytes.get(..len)?))) {
+            Mmio::write(self, at, bytes);
+        }
+    }
+
+    fn plug(self: Arc<Self>, socket: &Socket) -> Result<()> {
+        let mut space = self.space.lock();
+        let Space { config, bars, .. } = &mut *space;
+        let me: Weak<Function> = Arc::downgrade(&self);
+        bars.add(config, socket, (BAR, BAR_LEN, Width::Bits32), me)?;
+        config.set(register::INTERRUPT_LINE, &[socket.interrupt]);
+        // As firmware would leave it.
+        config.set(register::COMMAND, &command::MEMORY.to_le_bytes());
+        space.power_on = space.config.clone();
+        self.decode(&mut space);
+        Ok(())
+    }
+
+    fn retry(&self) {
+        self.decode(&mut self.space.lock());
+    }
+}
+
+/// STATUS: INTx is pending (PCI 3.0, 6.2.3).
+const INTERRUPT_STATUS: u16 = 1 << 3;
+
+impl Space {
+    fn new(registers: &Handshake, interrupts: &Interrupts) -> Result<Space> {
+        let device = 0x1040u16.saturating_add(u16::try_from(registers.id())?);
+        let mut config = Config::new(&Identity {
+            vendor: VENDOR,
+            device,
+            revision: 1,
+            class: class(registers.id()),
+            subsystem_vendor: VENDOR,
+            // 0x40 and up: not for drivers of the transitional interface (virtio 1.2, 4.1.2.1).
+            subsystem: device,
+        });
+        config.set(register::INTERRUPT_PIN, &[1]);
+        let (body, mask) = interrupts.msix.capability(BAR, TABLE as u32, PENDING as u32);
+        let msix = config.capability(pci::msix::ID, &body, &mask)?;
+        let mut add = |kind, at: u64, len: u64, more: &[u8], mask: &[u8]| {
+            config.capability(VENDOR_CAPABILITY, &capability(kind, at as u32, len as u32, more), mask)
+        };
+        add(1, COMMON, common::LEN, &[], &[])?;
+        let queues = registers.queues() as u64;
+        add(2, NOTIFY, NOTIFY_STEP * queues.max(1), &(NOTIFY_STEP as u32).to_le_bytes(), &[])?;
+        add(3, ISR, 1, &[], &[])?;
+        let config_len = registers.config().len() as u64;
+        if config_len > 0 {
+            add(4, DEVICE, config_len.next_multiple_of(4), &[], &[])?;
+        }
+        // The driver may write bar, offset, length and the data.
+        let mask = [0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        let window = add(5, 0, 0, &[0; 4], &mask)?;
+        Ok(Space { power_on: config.clone(), config, bars: Bars::default(), msix, window })
+    }
+
+    /// What VIRTIO_PCI_CAP_PCI_CFG points at (4.1.4.9): offset and length of an access to BAR 0, if it is a valid one.
+    fn access(&self) -> Option<(u64, usize)> {
+        let (bar, at) = (self.config.u8(self.window + 4), self.config.u32(self.window + 8));
+        let len = self.config.u32(self.window + 12);
+        let valid = u16::from(bar) == BAR && matches!(len, 1 | 2 | 4) && at % len == 0 && u64::from(at) < BAR_LEN;
+        valid.then_some((u64::from(at), len as usize))
+    }
+}
+
+/// A struct virtio_pci_cap (4.1.4) without its first two bytes.
+fn capability(kind: u8, offset: u32, len: u32, more: &[u8]) -> Vec<u8> {
+    let mut body = vec![16 + more.len() as u8, kind, BAR as u8, 0, 0, 0];
+    body.extend(offset.to_le_bytes());
+    body.extend(len.to_le_bytes());
+    body.extend(more);
+    body
+}
+
+/// What a guest without a driver shows the device as.
+fn class(id: u32) -> Class {
+    match id {
+        1 => Class(0x02, 0x00, 0),
+        2 => Class(0x01, 0x80, 0),
+        3 => Class(0x07, 0x80, 0),
+        _ => Class(0x00, 0xff, 0),
+    }
+}
+
+/// BAR 0.
+impl Mmio for Function {
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        let at = offset % PART;
+        match offset - at {
+            COMMON => common::read(&self.registers.lock(), &self.interrupts, at, data),
+            ISR => {
+                data.fill(0);
+                if let (0, Some(first)) = (at, data.first_mut()) {
+                    *first = self.interrupts.take_isr();
+                }
+            }
+            DEVICE => self.registers.lock().config().read(at, data),
+            TABLE => self.interrupts.msix.read_table(at, data),
+            PENDING => self.interrupts.msix.read_pending(at, data),
+            _ => data.fill(0),
+        }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) {
+        let at = offset % PART;
+        match offset - at {
+            COMMON => common::write(&mut self.registers.lock(), &self.interrupts, at, data),
+            DEVICE => self.registers.lock().config_write(at, data),
+            NOTIFY => self.registers.lock().kick((at / NOTIFY_STEP) as u32),
+            TABLE => self.interrupts.msix.write_table(at, data),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

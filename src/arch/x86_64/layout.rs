@@ -8,7 +8,8 @@
 //!        0x20000  kernel command line
 //!        0x9fc00  end of conventional RAM (the EBDA is here)
 //!        0xa0000  VGA hole
-//!        0xe0000  ACPI tables: RSDP first (where guests scan for it); MP table and SMBIOS later
+//!        0xe0000  ACPI tables: RSDP first (where guests scan for it), at 0xe0040 the FACS (which is not reclaimable);
+//!                 MP table and SMBIOS later
 //!       0x100000  extended RAM: kernel, initrd at its top
 //!     0xc0000000  end of low RAM at the latest; 32-bit BARs
 //!     0xe0000000  PCI configuration space (ECAM), 256 buses
@@ -47,9 +48,10 @@ pub const IDENTITY_MAP: u64 = 0xfffb_c000;
 pub const TSS: u64 = 0xfffb_d000;
 pub const RAM_ABOVE: u64 = 0x1_0000_0000;
 
-/// Interrupt numbers (global system interrupts; below 16 also ISA lines).
-pub const IRQ_COM1: u32 = 4;
-pub const IRQ_COM2: u32 = 3;
+/// Interrupt numbers (global system interrupts; below 16 also ISA lines). Each is the IOAPIC's pin of that number,
+/// 0 (the PIT) too: KVM connects them so from the start, and another connection costs milliseconds.
+pub const IRQ_KEYBOARD: u32 = 1;
+pub const IRQ_RTC: u32 = 8;
 /// System control interrupt (ACPI): level, active high.
 pub const IRQ_SCI: u32 = 9;
 /// PCI INTA..INTD: level, active high.
@@ -63,7 +65,8 @@ pub const IOAPIC_PINS: u32 = 24;
 pub const COM: [u16; 4] = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
 pub const COM_IRQ: [u32; 4] = [4, 3, 4, 3];
 pub const CMOS: u16 = 0x70;
-pub const I8042: u16 = 0x60;
+pub const I8042_DATA: u16 = 0x60;
+pub const I8042_COMMAND: u16 = 0x64;
 pub const PVPANIC: u16 = 0x505;
 pub const RESET: u16 = 0xcf9;
 pub const PCI_CONFIG: u16 = 0xcf8;
@@ -71,6 +74,8 @@ pub const PCI_CONFIG: u16 = 0xcf8;
 pub const PM1A_EVENT: u16 = 0x600;
 pub const PM1A_CONTROL: u16 = 0x604;
 pub const PM_TIMER: u16 = 0x608;
+/// Sleep type (PM1 control, bits 12:10) that powers off.
+pub const S5_SLP_TYP: u8 = 5;
 
 /// Guest RAM of `size` bytes as ranges of (base, length): below the PCI hole, then above 4 GiB.
 pub fn ram(size: u64) -> Vec<(u64, u64)> {
@@ -80,4 +85,11 @@ pub fn ram(size: u64) -> Vec<(u64, u64)> {
         ranges.push((RAM_ABOVE, size - low));
     }
     ranges
+}
+
+/// Where 64-bit BARs go, as (base, length): 16 GiB at the first multiple of that above RAM.
+pub fn mmio64(ram: u64) -> (u64, u64) {
+    const STEP: u64 = 1 << 34;
+    let end = RAM_ABOVE + ram.saturating_sub(HOLE);
+    (end.next_multiple_of(STEP), STEP)
 }

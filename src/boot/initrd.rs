@@ -1,0 +1,83 @@
+//! Initial RAM disks and modules: opened, given a place as high as they can be, and read straight into guest memory.
+
+use super::program::overlap;
+use super::source::fill;
+use crate::mem::Memory;
+use anyhow::{Context, Result, bail};
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+const PAGE: u64 = 4096;
+/// Below are vectors, boot data and firmware tables.
+const FLOOR: u64 = 0x10_0000;
+
+/// A file that the kernel finds in memory.
+pub struct Module {
+    path: PathBuf,
+    file: File,
+    /// Bytes.
+    pub len: u64,
+    /// What multiboot and PVH kernels are told of it: what the user wrote, path and arguments.
+    pub string: String,
+}
+
+impl Module {
+    /// `arguments`: a path that does not exist may have words behind it that are not part of it (`file.bin key=value`).
+    pub fn open(path: &Path, arguments: bool) -> Result<Module> {
+        let string = path.to_string_lossy().into_owned();
+        let path = match string.split_once(' ') {
+            Some((first, _)) if arguments && !path.exists() => PathBuf::from(first),
+            _ => path.to_path_buf(),
+        };
+        let (file, len) = super::open(&path).with_context(|| format!("initrd {}", path.display()))?;
+        Ok(Module { path, file, len, string })
+    }
+
+    /// Reads the file to guest address `at`.
+    pub fn load(&self, memory: &Memory, at: u64) -> Result<()> {
+        let load = || fill(&self.file, 0, &memory.slice(at, usize::try_from(self.len)?)?);
+        load().with_context(|| format!("initrd {}", self.path.display()))
+    }
+}
+
+/// The place of each of `modules` from a base of 0, and the bytes of all; every one begins at a multiple of `align`.
+pub fn arrange(modules: &[Module], align: u64) -> Result<(Vec<u64>, u64)> {
+    let mut end = 0u64;
+    let mut offsets = Vec::new();
+    for module in modules {
+        let at = end.checked_next_multiple_of(align).context("the initrds are too large")?;
+        end = at.checked_add(module.len).context("the initrds are too large")?;
+        offsets.push(at);
+    }
+    Ok((offsets, end))
+}
+
+/// The highest page-aligned place for `len` bytes below `top` that leaves the kernel alone. `low` is where RAM ends that
+/// begins at 0, and `limit` where the kernel cannot reach any more.
+pub fn place(len: u64, kernel: &[Range<u64>], low: u64, limit: u64) -> Result<u64> {
+    let mut top = low.min(limit);
+    let mut ranges: Vec<&Range<u64>> = kernel.iter().collect();
+    ranges.sort_by_key(|r| std::cmp::Reverse(r.start));
+    let mut ranges = ranges.into_iter();
+    loop {
+        let at = top.checked_sub(len).map(|at| at - at % PAGE).filter(|at| *at >= FLOOR);
+        let Some(at) = at else { break };
+        match ranges.find(|r| overlap(r, &(at..top))) {
+            None => return Ok(at),
+            Some(range) => top = top.min(range.start),
+        }
+    }
+    let end = kernel.iter().map(|r| r.end).max().unwrap_or(FLOOR).max(FLOOR);
+    let need = end.checked_next_multiple_of(PAGE).and_then(|end| end.checked_add(len));
+    match need.filter(|need| *need <= limit) {
+        Some(need) => {
+            let (len, need) = (len.div_ceil(1 << 20), need.div_ceil(1 << 20));
+            bail!("an initrd of {len} MiB needs at least {need} MiB of guest memory; give --memory {need}M or more")
+        }
+        None => bail!("initrd of {} MiB: this kernel takes at most {} MiB", len >> 20, limit.saturating_sub(end) >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests;

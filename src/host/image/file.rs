@@ -1,0 +1,202 @@
+//! A raw image: a file or a block device whose bytes are the disk's.
+//!
+//! A file that does not end at a sector boundary is rounded up: what is missing reads as zero, and a write to the
+//! last sector makes the file longer. (So does QEMU; cutting the bytes off would lose them.)
+
+use super::format::{self, Format};
+use super::{Image, SECTOR, lock};
+use crate::mem::{Slice, vectored};
+use crate::sys::file as sys;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+pub struct File {
+    file: fs::File,
+    size: u64,
+    device: bool,
+    physical_block: u32,
+    /// The file system said that it cannot do this; it is not asked again.
+    pub(super) no_holes: AtomicBool,
+    pub(super) no_zero_range: AtomicBool,
+}
+
+impl File {
+    pub fn open(path: &Path, format: Format, readonly: bool) -> Result<File> {
+        let file = open(path, readonly)?;
+        let meta = file.metadata().with_context(|| format!("look at {}", path.display()))?;
+        let kind = meta.file_type();
+        let device = kind.is_block_device();
+        ensure!(!kind.is_dir(), "open {}: it is a directory, not a disk image", path.display());
+        ensure!(kind.is_file() || device, "open {}: it is neither a file nor a block device", path.display());
+        let file = if device && !readonly { claim(path)? } else { file };
+        lock::lock(&file, path, !readonly)?;
+        let len = match device {
+            true => sys::block_device_size(&file).with_context(|| format!("ask {} for its size", path.display()))?,
+            false => meta.len(),
+        };
+        ensure!(len > 0, "open {}: it is empty; `truncate -s 10G {}` gives it a size", path.display(), path.display());
+        let size = len.checked_next_multiple_of(SECTOR).filter(|size| i64::try_from(*size).is_ok());
+        let size = size.with_context(|| format!("open {}: {len} bytes are too many", path.display()))?;
+        if format == Format::Auto {
+            probe(&file, path)?;
+        }
+        let physical_block = match device {
+            true => sys::physical_block(&file).unwrap_or(SECTOR as u32),
+            false => u32::try_from(std::os::unix::fs::MetadataExt::blksize(&meta)).unwrap_or(4096).min(4096),
+        };
+        let physical_block =
+            if physical_block.is_power_of_two() { physical_block.max(SECTOR as u32) } else { SECTOR as u32 };
+        Ok(File { file, size, device, physical_block, no_holes: false.into(), no_zero_range: false.into() })
+    }
+
+    fn check(&self, offset: u64, len: u64) -> io::Result<()> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.size => Ok(()),
+            _ => Err(ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// The last resort.
+    fn store_zeroes(&self, mut offset: u64, mut len: u64) -> io::Result<()> {
+        static ZEROES: [u8; 0x1_0000] = [0; 0x1_0000];
+        while len > 0 {
+            let n = len.min(ZEROES.len() as u64);
+            self.file.write_all_at(ZEROES.get(..n as usize).unwrap_or_default(), offset)?;
+            (offset, len) = (offset + n, len - n);
+        }
+        Ok(())
+    }
+}
+
+/// Runs `op`, unless it is known not to work here; `Ok(false)`: it does not.
+fn attempt(unsupported: &AtomicBool, op: impl FnOnce() -> io::Result<()>) -> io::Result<bool> {
+    if unsupported.load(Relaxed) {
+        return Ok(false);
+    }
+    match op() {
+        Ok(()) => Ok(true),
+        // Block devices refuse ranges smaller than their blocks so; others may work.
+        Err(e) if e.kind() == ErrorKind::InvalidInput => Ok(false),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::ENOTTY | libc::ENODEV)) => {
+            unsupported.store(true, Relaxed);
+            Ok(false)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+impl Image for File {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn physical_block(&self) -> u32 {
+        self.physical_block
+    }
+
+    fn read_at(&self, offset: u64, to: &[Slice]) -> io::Result<()> {
+        let wanted: usize = to.iter().map(Slice::len).sum();
+        self.check(offset, wanted as u64)?;
+        let done = vectored::read_at(self.file.as_fd(), offset, to)?;
+        // Only the rounded-up part of the last sector may be missing. More: somebody made the file shorter.
+        if done < wanted && (self.device || offset + done as u64 + SECTOR <= self.size) {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        if done < wanted {
+            vectored::zero_from(to, done);
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, from: &[Slice]) -> io::Result<()> {
+        self.check(offset, from.iter().map(|s| s.len() as u64).sum())?;
+        vectored::write_at(self.file.as_fd(), offset, from)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.check(offset, len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        let discard = || match self.device {
+            true => sys::discard_blocks(&self.file, offset, len),
+            false => sys::punch_hole(&self.file, offset, len),
+        };
+        attempt(&self.no_holes, discard).map(drop)
+    }
+
+    fn write_zeroes(&self, offset: u64, len: u64, may_unmap: bool) -> io::Result<()> {
+        self.check(offset, len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        // A device's `no_holes` is about discard, which says nothing about zeroes.
+        let done = may_unmap
+            && match self.device {
+                true => attempt(&AtomicBool::new(false), || sys::punch_hole(&self.file, offset, len))?,
+                false => attempt(&self.no_holes, || sys::punch_hole(&self.file, offset, len))?,
+            };
+        if done || attempt(&self.no_zero_range, || sys::zero_range(&self.file, offset, len))? {
+            return Ok(());
+        }
+        self.store_zeroes(offset, len)
+    }
+}
+
+fn open(path: &Path, readonly: bool) -> Result<fs::File> {
+    // O_NONBLOCK: opening a FIFO by mistake must not wait for ever. Files and block devices do not mind.
+    let open = |write| fs::OpenOptions::new().read(true).write(write).custom_flags(libc::O_NONBLOCK).open(path);
+    let e = match open(!readonly) {
+        Ok(file) => return Ok(file),
+        Err(e) => e,
+    };
+    let name = path.display();
+    match e.kind() {
+        ErrorKind::IsADirectory => bail!("open {name}: it is a directory, not a disk image"),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem if !readonly && open(false).is_ok() => {
+            Err(e).with_context(|| format!("open {name} for writing (it can be read: add `readonly`)"))
+        }
+        ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("open {name} (`truncate -s 10G {name}` makes an empty disk)"))
+        }
+        _ => Err(e).with_context(|| format!("open {name}")),
+    }
+}
+
+/// Opens a block device so that the host can neither mount it nor have it mounted meanwhile.
+fn claim(path: &Path) -> Result<fs::File> {
+    let flags = libc::O_EXCL | libc::O_NONBLOCK;
+    match fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
+        Err(e) if e.kind() == ErrorKind::ResourceBusy => {
+            bail!("open {}: it is mounted or otherwise in use; unmount it, or add `readonly`", path.display())
+        }
+        other => other.with_context(|| format!("open {}", path.display())),
+    }
+}
+
+/// Refuses what is surely not raw: a guest given the wrong bytes would at best not boot.
+fn probe(file: &fs::File, path: &Path) -> Result<()> {
+    let mut head = [0; format::PROBE];
+    let n = file.read_at(&mut head, 0).with_context(|| format!("read {}", path.display()))?;
+    let head = head.get(..n).unwrap_or_default();
+    let name = path.display();
+    if let Some(other) = format::not_raw(head) {
+        bail!(
+            "open {name}: it looks like {other}, which kiln cannot open yet; `qemu-img convert -O raw` makes a raw \
+             image of it, `format=raw` takes the bytes as they are"
+        );
+    }
+    if let Some(tool) = format::compressed_with(head) {
+        bail!("open {name}: it is compressed with {tool}; unpack it first (`format=raw` takes the bytes as they are)");
+    }
+    Ok(())
+}

@@ -1,0 +1,311 @@
+use super::*;
+use crate::mem::Memory;
+use proptest::prelude::*;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// An image file of `bytes` in a directory of its own.
+fn image(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.img");
+    std::fs::write(&path, bytes).unwrap();
+    (dir, path)
+}
+
+/// Tries until it works. (Another test that starts a program holds copies of all our descriptors, locks included,
+/// between its fork and its exec.)
+fn until<T>(what: impl FnMut() -> Option<T>) -> T {
+    std::iter::repeat_with(what).take(1000).flatten().next().expect("it never worked")
+}
+
+/// Opens an image that nobody has open any more.
+fn open_free(path: &Path, readonly: bool) -> Box<dyn Image> {
+    until(|| open(path, Format::Raw, readonly).ok())
+}
+
+fn refusal(path: &Path, format: Format, readonly: bool) -> String {
+    format!("{:#}", open(path, format, readonly).err().expect("it was opened"))
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Read(u64, Vec<usize>),
+    Write(u64, Vec<usize>, u8),
+    Discard(u64, u64),
+    Zero(u64, u64, bool),
+    Flush,
+    Reopen,
+}
+
+const LEN: usize = 100_000;
+
+fn op() -> impl Strategy<Value = Op> {
+    let at = || prop_oneof![0..LEN as u64 + 2000, (0..LEN as u64 / 512 + 2).prop_map(|s| s * 512), Just(u64::MAX)];
+    let parts = || prop::collection::vec(prop_oneof![0..700usize, Just(4096), Just(20_000)], 0..6);
+    prop_oneof![
+        3 => (at(), parts()).prop_map(|(at, parts)| Op::Read(at, parts)),
+        3 => (at(), parts(), any::<u8>()).prop_map(|(at, parts, seed)| Op::Write(at, parts, seed)),
+        1 => (at(), 0..30_000u64).prop_map(|(at, len)| Op::Discard(at, len)),
+        2 => (at(), 0..30_000u64, any::<bool>()).prop_map(|(at, len, unmap)| Op::Zero(at, len, unmap)),
+        1 => Just(Op::Flush),
+        1 => Just(Op::Reopen),
+    ]
+}
+
+/// Slices of the wanted lengths with gaps between them.
+fn slices(mem: &Memory, lengths: &[usize]) -> Vec<Slice> {
+    lengths.iter().enumerate().map(|(i, len)| mem.slice(i as u64 * 0x8000 + 3, *len).unwrap()).collect()
+}
+
+fn bytes(slices: &[Slice]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for s in slices {
+        let mut part = vec![0; s.len()];
+        s.copy_to(&mut part);
+        all.extend(part);
+    }
+    all
+}
+
+/// The model: a vector of bytes, and whether each is certain (a discarded one is not until it is written).
+fn agrees(ops: &[Op], len: usize) -> Result<(), TestCaseError> {
+    let mem = Memory::new(&[(0, 0x10_0000)], None).unwrap();
+    let start: Vec<u8> = (0..len).map(|i| (i / 7) as u8).collect();
+    let (_dir, path) = image(&start);
+    let size = len.next_multiple_of(512);
+    let mut model = start;
+    model.resize(size, 0);
+    let mut certain = vec![true; size];
+    let mut disk = open(&path, Format::Raw, false).unwrap();
+    prop_assert_eq!(disk.size(), size as u64);
+    for op in ops {
+        let range = |at: u64, len: u64| {
+            let end = at.checked_add(len).filter(|end| *end <= size as u64)?;
+            Some(at as usize..end as usize)
+        };
+        let (done, wanted) = match op {
+            Op::Read(at, lengths) => {
+                let to = slices(&mem, lengths);
+                to.iter().for_each(|s| s.fill(0xa5));
+                let result = disk.read_at(*at, &to);
+                let range = range(*at, lengths.iter().sum::<usize>() as u64);
+                if let Some(range) = range.clone() {
+                    for (i, (got, at)) in bytes(&to).into_iter().zip(range).enumerate() {
+                        prop_assert!(!certain[at] || got == model[at], "byte {} of {:?}", i, op);
+                    }
+                }
+                (result, range.is_some())
+            }
+            Op::Write(at, lengths, seed) => {
+                let from = slices(&mem, lengths);
+                for (i, s) in from.iter().enumerate() {
+                    s.fill(seed.wrapping_add(i as u8));
+                }
+                let range = range(*at, lengths.iter().sum::<usize>() as u64);
+                if let Some(range) = range.clone() {
+                    model[range.clone()].copy_from_slice(&bytes(&from));
+                    certain[range].fill(true);
+                }
+                (disk.write_at(*at, &from), range.is_some())
+            }
+            Op::Discard(at, len) => {
+                let range = range(*at, *len);
+                if let Some(range) = range.clone() {
+                    certain[range].fill(false);
+                }
+                (disk.discard(*at, *len), range.is_some())
+            }
+            Op::Zero(at, len, unmap) => {
+                let range = range(*at, *len);
+                if let Some(range) = range.clone() {
+                    model[range.clone()].fill(0);
+                    certain[range].fill(true);
+                }
+                (disk.write_zeroes(*at, *len, *unmap), range.is_some())
+            }
+            Op::Flush => (disk.flush(), true),
+            Op::Reopen => {
+                drop(disk);
+                disk = open_free(&path, false);
+                prop_assert_eq!(disk.size(), size as u64);
+                (Ok(()), true)
+            }
+        };
+        prop_assert_eq!(done.is_ok(), wanted, "{:?}: {:?}", op, done);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_image_is_a_vector_of_bytes(ops in prop::collection::vec(op(), 1..30)) {
+        agrees(&ops, LEN)?;
+    }
+
+    #[test]
+    fn whole_sectors_too(ops in prop::collection::vec(op(), 1..30)) {
+        agrees(&ops, LEN / 512 * 512)?;
+    }
+}
+
+#[test]
+fn a_part_of_a_sector_is_kept_and_padded() {
+    let mem = Memory::new(&[(0, 0x1000)], None).unwrap();
+    let (_dir, path) = image(&[7; 700]);
+    let disk = open(&path, Format::Auto, false).unwrap();
+    assert_eq!(disk.size(), 1024);
+    let sector = [mem.slice(0, 512).unwrap()];
+    sector[0].fill(0xff);
+    disk.read_at(512, &sector).unwrap();
+    assert_eq!(bytes(&sector), [vec![7; 188], vec![0; 324]].concat());
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 700, "reading makes no file longer");
+    disk.write_at(512, &sector).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 1024);
+    // Made shorter behind our back: an error, not zeroes.
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(512).unwrap();
+    assert_eq!(disk.read_at(512, &sector).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn holes_go_back_to_the_file_system() {
+    use std::os::unix::fs::MetadataExt;
+    let (_dir, path) = image(&[7; 1 << 20]);
+    let disk = open(&path, Format::Auto, false).unwrap();
+    disk.flush().unwrap();
+    let blocks = || std::fs::metadata(&path).unwrap().blocks();
+    let full = blocks();
+    disk.discard(0, 512 << 10).unwrap();
+    disk.write_zeroes(512 << 10, 256 << 10, true).unwrap();
+    if blocks() == full {
+        println!("skipped: this file system has no holes");
+        return;
+    }
+    assert!(blocks() <= full / 2, "{} of {full} blocks are left", blocks());
+    assert_eq!(std::fs::read(&path).unwrap(), [vec![0; 768 << 10], vec![7; 256 << 10]].concat());
+}
+
+#[test]
+fn what_cannot_be_opened_is_explained() {
+    let (dir, path) = image(&[]);
+    let name = path.display().to_string();
+    assert_eq!(
+        refusal(&path, Format::Auto, false),
+        format!("open {name}: it is empty; `truncate -s 10G {name}` gives it a size")
+    );
+    let missing = dir.path().join("none.img");
+    let says = refusal(&missing, Format::Auto, true);
+    assert!(says.contains("none.img") && says.contains("No such file"), "{says}");
+    for readonly in [false, true] {
+        assert!(refusal(dir.path(), Format::Auto, readonly).ends_with("it is a directory, not a disk image"));
+        assert!(
+            refusal(Path::new("/dev/null"), Format::Auto, readonly)
+                .ends_with("it is neither a file nor a block device")
+        );
+    }
+    for (head, what) in [(&b"QFI\xfb"[..], "looks like qcow2"), (b"KDMV", "like vmdk"), (b"\x1f\x8b\x08", "with gzip")]
+    {
+        let (_dir, path) = image(&[head, &[0; 4096]].concat());
+        let says = refusal(&path, Format::Auto, true);
+        assert!(says.contains(what) && says.contains("format=raw"), "{says}");
+        open(&path, Format::Raw, true).unwrap();
+    }
+    assert!("qcow2".parse::<Format>().unwrap_err().contains("cannot open qcow2 yet"));
+}
+
+#[test]
+fn a_writer_is_alone_and_readers_are_not() {
+    let (_dir, path) = image(&[0; 4096]);
+    let try_open = |readonly| open(&path, Format::Auto, readonly);
+    let writer = try_open(false).unwrap();
+    for readonly in [false, true] {
+        let says = || refusal(&path, Format::Auto, readonly);
+        until(|| says().contains("is already open in this kiln").then_some(()));
+    }
+    drop(writer);
+    let (a, b) = (open_free(&path, true), try_open(true).unwrap());
+    assert!(try_open(false).is_err());
+    drop((a, b));
+    open_free(&path, false);
+}
+
+/// qemu-io, holding the image open until the answer to a command was seen.
+struct QemuIo(std::process::Child);
+
+impl QemuIo {
+    fn open(path: &Path, readonly: bool) -> Option<QemuIo> {
+        let mut command = Command::new("qemu-io");
+        command.args(["-f", "raw"]).args(readonly.then_some("-r")).arg(path);
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let mut child = command.stderr(std::process::Stdio::null()).spawn().ok()?;
+        use std::io::{BufRead, BufReader, Write};
+        child.stdin.as_mut()?.write_all(b"length\n").ok()?;
+        let mut line = String::new();
+        let out = child.stdout.as_mut()?;
+        // "qemu-io> 4 KiB"; nothing when it could not open the image.
+        BufReader::new(out).read_line(&mut line).ok()?;
+        if line.contains("KiB") {
+            return Some(QemuIo(child));
+        }
+        let _ = child.wait();
+        None
+    }
+}
+
+impl Drop for QemuIo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn qemu_and_kiln_exclude_each_other() {
+    if Command::new("qemu-io").arg("--version").output().is_err() {
+        println!("skipped: no qemu-io here (package qemu-utils)");
+        return;
+    }
+    let (_dir, path) = image(&[0; 4096]);
+    // qemu-img takes the locks that a QEMU guest would: nobody else may write.
+    let info = || Command::new("qemu-img").args(["info", "-f", "raw"]).arg(&path).output().unwrap().status.success();
+    let check = |kiln_readonly: bool, qemu_readonly: bool, together: bool| {
+        let disk = open_free(&path, kiln_readonly);
+        let also = QemuIo::open(&path, qemu_readonly).is_some();
+        assert_eq!(also, together, "kiln first; readonly: kiln {kiln_readonly}, qemu {qemu_readonly}");
+        drop(disk);
+    };
+    check(false, false, false);
+    check(true, false, false);
+    check(true, true, true);
+    // A qemu-io that only reads lets others write: it may look at what kiln writes.
+    check(false, true, true);
+    until(|| info().then_some(()));
+    let disk = open_free(&path, true);
+    until(|| info().then_some(()));
+    drop(disk);
+    for kiln_readonly in [true, false] {
+        let qemu = until(|| QemuIo::open(&path, false));
+        let says = refusal(&path, Format::Auto, kiln_readonly);
+        assert!(says.contains(&format!("PID {}, qemu-io", qemu.0.id())), "{says}");
+        drop(qemu);
+        open_free(&path, kiln_readonly);
+    }
+    let qemu = until(|| QemuIo::open(&path, true));
+    open_free(&path, true);
+    drop(qemu);
+}
+
+#[test]
+fn a_file_system_without_holes_gets_zeroes_written() {
+    use std::sync::atomic::Ordering::Relaxed;
+    let (_dir, path) = image(&[7; 300_000]);
+    let disk = file::File::open(&path, Format::Raw, false).unwrap();
+    disk.no_holes.store(true, Relaxed);
+    disk.no_zero_range.store(true, Relaxed);
+    disk.discard(0, 4096).unwrap();
+    disk.write_zeroes(1000, 200_000, true).unwrap();
+    disk.write_zeroes(202_000, 10, false).unwrap();
+    let want = [vec![7; 1000], vec![0; 200_000], vec![7; 1000], vec![0; 10], vec![7; 300_000 - 202_010]].concat();
+    assert!(std::fs::read(&path).unwrap() == want);
+}

@@ -1,0 +1,88 @@
+//! A pseudo terminal, whose path is told on standard error. Output while nobody has it open is dropped.
+
+use super::input::{Inbox, spawn};
+use super::output::{Output, Sink};
+use super::{Ready, Stream};
+use crate::sys::{fd, term};
+use anyhow::{Context, Result};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+
+struct Pty {
+    output: Arc<Output>,
+    inbox: Arc<Inbox>,
+    master: Arc<File>,
+}
+
+pub fn open(owner: &str) -> Result<Arc<dyn Stream>> {
+    let (master, path) = term::open_pty().context("open a pseudo terminal")?;
+    let _ = writeln!(term::Stderr, "{owner} is at {}", path.display());
+    Ok(over(master))
+}
+
+pub(super) fn over(master: File) -> Arc<dyn Stream> {
+    let master = Arc::new(master);
+    Arc::new(Pty { output: Output::new(Master(master.clone())), inbox: Arc::default(), master })
+}
+
+impl Stream for Pty {
+    fn write(&self, data: &[u8]) {
+        self.output.write(data);
+    }
+
+    fn read(&self, buf: &mut [u8]) -> usize {
+        self.inbox.read(buf)
+    }
+
+    fn listen(&self, ready: Ready) {
+        if self.inbox.listen(ready) {
+            let (master, inbox) = (self.master.clone(), self.inbox.clone());
+            spawn("pty", move || {
+                if let Err(e) = collect(&master, &inbox) {
+                    log::error!("read pseudo terminal: {e}");
+                }
+            });
+        }
+    }
+
+    fn drain(&self) {
+        self.output.drain();
+    }
+}
+
+/// While nobody has the other end open, reads fail with EIO and poll says "hung up" at once, always:
+/// only edge-triggered epoll waits for the next one to come.
+fn collect(master: &File, inbox: &Inbox) -> io::Result<()> {
+    let epoll = Epoll::new()?;
+    let edge = EpollEvent::new(EventSet::IN | EventSet::EDGE_TRIGGERED, 0);
+    epoll.ctl(ControlOperation::Add, master.as_raw_fd(), edge)?;
+    let mut buf = [0; 1024];
+    loop {
+        match (&*master).read(&mut buf) {
+            Ok(n) if n > 0 => inbox.put(buf.get(..n).unwrap_or_default()),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            _ => {
+                let _ = epoll.wait(-1, &mut [EpollEvent::default()]);
+            }
+        }
+    }
+}
+
+/// Our end as a sink. Without anybody there, a pseudo terminal takes output until its buffer is full, and then no more.
+struct Master(Arc<File>);
+
+impl Sink for Master {
+    fn write_now(&self, data: &[u8]) -> io::Result<usize> {
+        if fd::hung_up(self.0.as_fd()) {
+            return Ok(data.len());
+        }
+        (&*self.0).write(data)
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        fd::wait_writable(self.0.as_fd())
+    }
+}

@@ -1,0 +1,136 @@
+//! From a [`Config`] to a machine that waits at its gate. Reads like a table of contents; all that can be wrong with
+//! files is found before the VM exists.
+
+use super::attach::Slots;
+use super::gate::Gate;
+use super::vcpu::{Board, Runner};
+use super::{Cpu, Machine};
+use crate::arch::{self, acpi, boot, layout};
+use crate::bus::{Bus, Mmio};
+use crate::config::{Config, Transport};
+use crate::devices::{self, Host};
+use crate::event::Notify;
+use crate::host::stream;
+use crate::kvm::{self, Reserved, Vm};
+use crate::mem::Memory;
+use crate::part::Part;
+use crate::platform;
+use crate::sys::accept_calls;
+use crate::virtio::Device;
+use anyhow::{Context, Result, ensure};
+use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+use std::sync::{Arc, mpsc};
+
+/// The buses, and what has been put on them.
+pub(super) struct Building {
+    pub ports: Arc<Bus>,
+    pub mmio: Arc<Bus>,
+    pub memory: Memory,
+    pub vm: Arc<Vm>,
+    pub notify: Notify,
+    pub parts: Vec<Arc<dyn Part>>,
+}
+
+impl Machine {
+    pub(super) fn build(config: Config) -> Result<Machine> {
+        let ranges = layout::ram(config.memory.size);
+        let kernel = boot::Kernel::open(&config.payload)?;
+        let apic_ids = arch::cpuid::apic_ids(&config.topology).context("--cpus")?;
+        let (events, inbox) = mpsc::channel();
+        let notify: Notify = Arc::new(move |request| drop(events.send(request)));
+        let devices = open(&config, &notify)?;
+
+        let kvm = kvm::open()?;
+        let memory = Memory::new(&ranges, config.memory.hugepages).context("--memory")?;
+        let reserved = Reserved { identity_map: layout::IDENTITY_MAP, tss: layout::TSS };
+        let vm = Arc::new(Vm::new(&kvm, &memory, &reserved)?);
+        let supported = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("ask KVM for CPUID")?;
+
+        let (ports, mmio) = (Arc::new(Bus::default()), Arc::new(Bus::default()));
+        let mut building = Building { ports, mmio, memory, vm, notify, parts: Vec::new() };
+        building.platform(&config)?;
+        let reset = Arc::new(platform::power::ResetPort::new(building.notify.clone()));
+        let slots = building.attach(config.transport, devices, reset)?;
+        let acpi = board(&config, apic_ids.clone(), &slots);
+        let Building { ports, mmio, memory, vm, notify, parts } = building;
+
+        accept_calls().context("prepare the signal that stops vCPUs")?;
+        let gate = Gate::new(apic_ids.len());
+        let board = Arc::new(Board { ports, mmio, gate, notify, memory: memory.clone() });
+        let mut cpus = Vec::new();
+        for (index, &apic_id) in apic_ids.iter().enumerate() {
+            let vcpu = vm.vcpu(u8::try_from(apic_id)?)?;
+            let cpuid = arch::cpuid::guest(&supported, &config.topology, u32::try_from(index)?)?;
+            arch::vcpu::setup(&vcpu, &cpuid)?;
+            cpus.push(Cpu { runner: Runner::start(index, vcpu, board.clone())?, cpuid, apic_id });
+        }
+        let machine = Machine { config, kernel, memory, vm, acpi, parts, board, cpus, inbox };
+        machine.load()?;
+        Ok(machine)
+    }
+}
+
+/// Opens what the devices stand on; an error names the option as it was typed.
+fn open(config: &Config, notify: &Notify) -> Result<Vec<(String, Box<dyn Device>)>> {
+    let host = Host { notify: notify.clone() };
+    let open = |d: &crate::config::Device| {
+        let kind = devices::find(d.kind)?;
+        let device = (kind.build)(&d.options, &host).with_context(|| format!("--{} {}", d.kind, d.options))?;
+        Ok((d.id.clone(), device))
+    };
+    config.devices.iter().map(open).collect()
+}
+
+fn board(config: &Config, apic_ids: Vec<u32>, slots: &Slots) -> acpi::Board {
+    let pci = acpi::PciWindows {
+        mmio32: (layout::PCI_MMIO, layout::PCI_MMIO_END - layout::PCI_MMIO),
+        mmio64: layout::mmio64(config.memory.size),
+    };
+    acpi::Board {
+        apic_ids,
+        serial_ports: config.serial.len(),
+        pci: (config.transport == Transport::Pci).then_some(pci),
+        virtio_mmio: slots.windows.clone(),
+        pvpanic: true,
+    }
+}
+
+impl Building {
+    pub fn port(&mut self, port: u16, len: u64, target: Arc<dyn Mmio>) -> Result<()> {
+        self.ports.insert(u64::from(port), len, target).with_context(|| format!("port {port:#x}"))
+    }
+
+    /// The devices of the board.
+    fn platform(&mut self, config: &Config) -> Result<()> {
+        let notify = &self.notify.clone();
+        let sci = self.vm.line(layout::IRQ_SCI);
+        let power = Arc::new(platform::power::Power::new(sci, layout::S5_SLP_TYP, notify.clone()));
+        self.port(layout::PM1A_EVENT, platform::power::LEN, power.clone())?;
+        let high = config.memory.size.saturating_sub(layout::HOLE);
+        let cmos = Arc::new(platform::cmos::Cmos::new(config.memory.size - high, high, self.vm.line(layout::IRQ_RTC)));
+        self.port(layout::CMOS, 2, cmos.clone())?;
+        let i8042 = platform::i8042::I8042::new(self.vm.line(layout::IRQ_KEYBOARD), notify.clone());
+        self.port(layout::I8042_DATA, 1, i8042.data_port())?;
+        self.port(layout::I8042_COMMAND, 1, i8042.command_port())?;
+        self.port(layout::PVPANIC, 1, Arc::new(platform::pvpanic::PvPanic::new(notify.clone())))?;
+        if let Some(port) = config.debug_exit {
+            let exit = Arc::new(platform::debug_exit::DebugExit::new(notify.clone()));
+            self.port(port, 4, exit).context("--debug-exit: another device is there")?;
+        }
+        self.parts.extend([power as Arc<dyn Part>, cmos, i8042]);
+        self.serial(config)
+    }
+
+    fn serial(&mut self, config: &Config) -> Result<()> {
+        ensure!(config.serial.len() <= layout::COM.len(), "--serial: there are {} ports", layout::COM.len());
+        for (n, spec) in config.serial.iter().enumerate() {
+            let stream = stream::open_console(spec, &format!("ttyS{n}"), &self.notify)
+                .with_context(|| format!("--serial {spec}"))?;
+            let line = self.vm.line(layout::COM_IRQ[n]);
+            let serial = platform::serial::Serial::new(&format!("serial{n}"), line, stream);
+            self.port(layout::COM[n], 8, serial.clone())?;
+            self.parts.push(serial);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! Where vCPU threads wait while the machine is stopped, and how they are called out of the guest.
+//!
+//! ```text
+//!   supervisor                                   vCPU thread
+//!   want = Wait                                  in KVM_RUN, or on its way there
+//!   set immediate_exit, send the signal  ──────▶ KVM_RUN finishes a pending access, returns "interrupted"
+//!   wait until all are parked            ◀────── enter(): want is Wait: parked += 1, sleep
+//!   want = Run, wake all                 ──────▶ parked -= 1, clear immediate_exit, KVM_RUN
+//! ```
+//! The flag makes the signal safe: set between the thread's look at `want` and KVM_RUN, it makes KVM_RUN return at once.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    Run,
+    Wait,
+    Leave,
+}
+
+struct Inner {
+    want: Want,
+    parked: usize,
+}
+
+pub struct Gate {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+    threads: usize,
+}
+
+impl Gate {
+    /// A closed gate for `threads` vCPUs: they park as soon as they reach it.
+    pub fn new(threads: usize) -> Gate {
+        Gate { inner: Mutex::new(Inner { want: Want::Wait, parked: 0 }), changed: Condvar::new(), threads }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// vCPU side, before it enters the guest and whenever it was called out of it.
+    /// `false`: the thread is to end. `clear` takes back the call.
+    pub fn enter(&self, clear: impl FnOnce()) -> bool {
+        self.wait(self.inner(), clear)
+    }
+
+    /// vCPU side, when the guest cannot go on: sleeps until the machine was stopped and started again.
+    pub fn give_up(&self, clear: impl FnOnce()) -> bool {
+        let inner = self.changed.wait_while(self.inner(), |i| i.want == Want::Run);
+        self.wait(inner.unwrap_or_else(PoisonError::into_inner), clear)
+    }
+
+    fn wait(&self, mut inner: MutexGuard<'_, Inner>, clear: impl FnOnce()) -> bool {
+        if inner.want == Want::Wait {
+            inner.parked += 1;
+            self.changed.notify_all();
+            inner = self.changed.wait_while(inner, |i| i.want == Want::Wait).unwrap_or_else(PoisonError::into_inner);
+            inner.parked -= 1;
+        }
+        // Under the lock: whoever wants something else says so first, and calls after.
+        clear();
+        inner.want == Want::Run
+    }
+
+    pub fn open(&self) {
+        self.inner().want = Want::Run;
+        self.changed.notify_all();
+    }
+
+    /// Returns when every vCPU is parked. `call` gets them out of the guest.
+    pub fn close(&self, call: impl FnOnce()) {
+        self.inner().want = Want::Wait;
+        self.changed.notify_all();
+        call();
+        let all = |i: &mut Inner| i.parked < self.threads;
+        drop(self.changed.wait_while(self.inner(), all).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Sends the threads home; they may be joined then.
+    pub fn dismiss(&self, call: impl FnOnce()) {
+        self.inner().want = Want::Leave;
+        self.changed.notify_all();
+        call();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! The root bus: 32 slots, the host bridge in the first, and the two ways to their configuration spaces:
+//! ports 0xcf8 and 0xcfc (PCI 3.0, 3.2.2.3.2), and the memory-mapped window (PCI Express 4.0, 7.2.2, "ECAM").
+
+use super::{Addresses, Bars, Class, Config, Function, Identity, Shared, Socket};
+use crate::bus::{Bus, Mmio};
+use crate::irq::Line;
+use crate::sys::Lock;
+use anyhow::{Context, Result, ensure};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+const SLOTS: usize = 32;
+
+/// The 440FX: every guest has known it since 1996, and it has no quirk that a kernel acts on.
+/// (Newer Intel bridges make Linux look for their graphics or their own ECAM register.)
+const BRIDGE: Identity = Identity {
+    vendor: 0x8086,
+    device: 0x1237,
+    revision: 2,
+    class: Class(6, 0, 0),
+    subsystem_vendor: 0x1af4,
+    subsystem: 0x1100,
+};
+
+/// One of the four interrupt lines of the board.
+pub struct Intx {
+    pub line: Arc<dyn Line>,
+    /// What the Interrupt Line register says: its number.
+    pub number: u8,
+}
+
+/// Which of the four lines INTA of a slot is wired to; the ACPI tables must say the same.
+pub fn intx_of(slot: u8) -> usize {
+    usize::from(slot % 4)
+}
+
+pub struct Root {
+    /// The bus has windows into here, so it must not be kept from here.
+    bus: Weak<Bus>,
+    addresses: Addresses,
+    lines: [(Arc<Shared>, u8); 4],
+    slots: Lock<[Option<Arc<dyn Function>>; SLOTS]>,
+    /// CONFIG_ADDRESS.
+    address: AtomicU32,
+}
+
+impl Root {
+    /// `bus` is guest physical memory; `low` (below 4 GiB) and `high` are where BARs may go; `intx` is INTA to INTD.
+    pub fn new(bus: &Arc<Bus>, low: Range<u64>, high: Range<u64>, intx: [Intx; 4]) -> Arc<Root> {
+        let mut slots = [const { None }; SLOTS];
+        if let Some(first) = slots.first_mut() {
+            *first = Some(Arc::new(Bridge(Lock::new(Config::new(&BRIDGE)))) as Arc<dyn Function>);
+        }
+        Arc::new(Root {
+            bus: Arc::downgrade(bus),
+            addresses: Addresses::new(low, high),
+            lines: intx.map(|i| (Shared::new(i.line), i.number)),
+            slots: Lock::new(slots),
+            address: AtomicU32::new(0),
+        })
+    }
+
+    /// The lowest empty slot.
+    pub fn free_slot(&self) -> Result<u8> {
+        let free = self.slots.lock().iter().position(Option::is_none);
+        let free = free.with_context(|| format!("all {SLOTS} PCI slots are taken"))?;
+        Ok(u8::try_from(free)?)
+    }
+
+    /// INTA of a slot: an end of the line that it shares with others.
+    pub fn intx(&self, slot: u8) -> Arc<dyn Line> {
+        let [a, ..] = &self.lines;
+        self.lines.get(intx_of(slot)).unwrap_or(a).0.wire()
+    }
+
+    /// Plugs a function into an empty slot; its BARs get addresses, and answer.
+    pub fn add(&self, slot: u8, function: Arc<dyn Function>) -> Result<()> {
+        let mut slots = self.slots.lock();
+        let place = slots.get_mut(usize::from(slot)).with_context(|| format!("PCI has no slot {slot}"))?;
+        ensure!(place.is_none(), "PCI slot {slot} is taken");
+        let interrupt = self.lines.get(intx_of(slot)).map_or(0xff, |line| line.1);
+        let bus = self.bus.upgrade().context("the bus is gone")?;
+        let socket = Socket { bus: &bus, addresses: &self.addresses, interrupt };
+        function.clone().plug(&socket).with_context(|| format!("plug into PCI slot {slot}"))?;
+        *place = Some(function);
+        Ok(())
+    }
+
+    /// The eight ports from 0xcf8. A single byte at the second, 0xcf9, has nothing to do with PCI:
+    /// the reset register is there, and gets it as its offset 0.
+    pub fn ports(self: &Arc<Root>, reset: Option<Arc<dyn Mmio>>) -> Arc<dyn Mmio> {
+        Arc::new(Ports { root: self.clone(), reset })
+    }
+
+    /// The memory-mapped window: 1 MiB for each bus, of which the first has something on it.
+    pub fn ecam(self: &Arc<Root>) -> Arc<dyn Mmio> {
+        Arc::new(Ecam(self.clone()))
+    }
+
+    /// The slots' lock is not held while a function runs.
+    fn function(&self, device_function: u8) -> Option<Arc<dyn Function>> {
+        let (slot, function) = (device_function >> 3, device_function & 7);
+        self.slots.lock().get(usize::from(slot)).filter(|_| function == 0)?.clone()
+    }
+
+    fn read(&self, bus: u8, device_function: u8, offset: u16, data: &mut [u8]) {
+        match self.function(device_function).filter(|_| bus == 0) {
+            Some(function) => function.read(offset, data),
+            None => data.fill(0xff),
+        }
+    }
+
+    fn write(&self, bus: u8, device_function: u8, offset: u16, data: &[u8]) {
+        let Some(function) = self.function(device_function).filter(|_| bus == 0) else { return };
+        function.write(offset, data);
+        if Bars::concerned(offset, data.len()) {
+            let all: Vec<_> = self.slots.lock().iter().flatten().cloned().collect();
+            all.iter().for_each(|f| f.retry());
+        }
+    }
+}
+
+/// CONFIG_ADDRESS at 0 (only as a whole), CONFIG_DATA at 4 (any bytes of it).
+struct Ports {
+    root: Arc<Root>,
+    reset: Option<Arc<dyn Mmio>>,
+}
+
+impl Ports {
+    /// Bus, device and function, register; `None` while the enable bit is clear, or when the access is not in CONFIG_DATA.
+    fn target(&self, offset: u64, len: usize) -> Option<(u8, u8, u16)> {
+        let byte = offset.checked_sub(4).filter(|byte| byte + len as u64 <= 4)?;
+        let address = self.root.address.load(Ordering::Acquire);
+        let register = (address & 0xfc) as u16 + byte as u16;
+        (address >> 31 == 1).then_some(((address >> 16) as u8, (address >> 8) as u8, register))
+    }
+}
+
+impl Mmio for Ports {
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        data.fill(0xff);
+        if let (0, Ok(word)) = (offset, <&mut [u8; 4]>::try_from(&mut *data)) {
+            *word = self.root.address.load(Ordering::Acquire).to_le_bytes();
+        } else if let (1, 1, Some(reset)) = (offset, data.len(), &self.reset) {
+            reset.read(0, data);
+        } else if let Some((bus, device_function, register)) = self.target(offset, data.len()) {
+            self.root.read(bus, device_function, register, data);
+        }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) {
+        if let (0, Ok(word)) = (offset, <[u8; 4]>::try_from(data)) {
+            // Bits 30 to 24 are reserved, 1 and 0 are always 0.
+            self.root.address.store(u32::from_le_bytes(word) & 0x80ff_fffc, Ordering::Release);
+        } else if let (1, 1, Some(reset)) = (offset, data.len(), &self.reset) {
+            reset.write(0, data);
+        } else if let Some((bus, device_function, register)) = self.target(offset, data.len()) {
+            self.root.write(bus, device_function, register, data);
+        }
+    }
+}
+
+struct Ecam(Arc<Root>);
+
+impl Mmio for Ecam {
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        self.0.read((offset >> 20) as u8, (offset >> 12) as u8, (offset & 0xfff) as u16, data);
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) {
+        self.0.write((offset >> 20) as u8, (offset >> 12) as u8, (offset & 0xfff) as u16, data);
+    }
+}
+
+/// The host bridge: it is found, and that is all.
+struct Bridge(Lock<Config>);
+
+impl Function for Bridge {
+    fn read(&self, offset: u16, data: &mut [u8]) {
+        self.0.lock().read(offset, data);
+    }
+
+    fn write(&self, offset: u16, data: &[u8]) {
+        self.0.lock().write(offset, data);
+    }
+
+    fn plug(self: Arc<Self>, _socket: &Socket) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

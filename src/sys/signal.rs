@@ -1,0 +1,93 @@
+//! Signals: handlers that only do what a handler may, and eventfds that a signal rings.
+
+use super::EventFd;
+use super::fd::check;
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Runs in whatever thread the signal meets: it may only make system calls and touch atomics.
+pub type Handler = extern "C" fn(libc::c_int);
+
+/// Calls `handler` on `signal`; a signal that was ignored when we were started stays so (nohup).
+/// `once`: the signal has its default action again when the handler runs.
+pub fn handle(signal: libc::c_int, handler: Handler, once: bool) -> io::Result<()> {
+    // SAFETY: an all-zero sigaction is a valid one to be filled.
+    let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: `old` is ours; nothing is changed.
+    check(unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut old) })?;
+    if old.sa_sigaction == libc::SIG_IGN && signal != libc::SIGCONT && signal != libc::SIGWINCH {
+        return Ok(());
+    }
+    set(
+        signal,
+        handler as *const () as libc::sighandler_t,
+        libc::SA_RESTART | if once { libc::SA_RESETHAND } else { 0 },
+    )
+}
+
+/// Gives `signal` its default action. Safe in a handler.
+pub(super) fn default(signal: libc::c_int) {
+    let _ = set(signal, libc::SIG_DFL, 0);
+}
+
+pub(super) fn ignore(signal: libc::c_int) {
+    let _ = set(signal, libc::SIG_IGN, 0);
+}
+
+fn set(signal: libc::c_int, action: libc::sighandler_t, flags: libc::c_int) -> io::Result<()> {
+    // SAFETY: all-zero is a valid sigaction: no flags, an empty mask.
+    let mut new: libc::sigaction = unsafe { std::mem::zeroed() };
+    new.sa_sigaction = action;
+    new.sa_flags = flags;
+    // SAFETY: a complete sigaction, whose handler (if it is one) is a function that lives for ever.
+    check(unsafe { libc::sigaction(signal, &raw const new, std::ptr::null_mut()) })?;
+    Ok(())
+}
+
+/// Sends `signal` to the calling thread. Safe in a handler.
+pub(super) fn raise(signal: libc::c_int) {
+    // SAFETY: no pointers.
+    unsafe { libc::raise(signal) };
+}
+
+/// Lets `signal` through in the calling thread. Safe in a handler.
+pub(super) fn unblock(signal: libc::c_int) {
+    // SAFETY: the set is ours and initialised by sigemptyset.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+static RESIZED: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn resized(_: libc::c_int) {
+    let (one, errno) = (1u64, errno());
+    // SAFETY: eight bytes of ours; the descriptor is never closed once it is in RESIZED.
+    unsafe { libc::write(RESIZED.load(Ordering::Acquire), (&raw const one).cast(), 8) };
+    set_errno(errno);
+}
+
+/// An eventfd that rings when the terminal changed its size (SIGWINCH). It is never closed; the last one made rings.
+pub fn on_resize() -> io::Result<EventFd> {
+    let bell = super::eventfd()?;
+    let kept = bell.try_clone()?;
+    RESIZED.store(kept.as_raw_fd(), Ordering::Release);
+    let _ = kept.into_raw_fd();
+    handle(libc::SIGWINCH, resized, false)?;
+    Ok(bell)
+}
+
+/// A handler must leave errno as it found it.
+pub(super) fn errno() -> libc::c_int {
+    // SAFETY: always points at this thread's errno.
+    unsafe { *libc::__errno_location() }
+}
+
+pub(super) fn set_errno(value: libc::c_int) {
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = value };
+}
