@@ -68,8 +68,11 @@ fn device(kind: &'static Kind) -> Arg {
 
 pub fn run(matches: &ArgMatches) -> Result<Status> {
     let config = config(matches)?;
-
-    machine::run(config).map(report)
+    // Dropped, it is as it was: before the outcome is reported.
+    let terminal = if on_terminal(&config) { term::raw().context("make the terminal raw")? } else { None };
+    let outcome = machine::run(config);
+    drop(terminal);
+    outcome.map(report)
 }
 
 fn config(m: &ArgMatches) -> Result<Config> {
@@ -192,7 +195,7 @@ fn on_terminal(config: &Config) -> bool {
 }
 
 fn has_stdio(device: &Device) -> bool {
-    device.kind == "console" && device.options.get::<String>("stream", None).is_ok_and(|s| s == "stdio")
+    device.kind == "console" && device.options.get::<String>("stream", Some("stdio")).is_ok_and(|s| s == "stdio")
 }
 
 /// ttyS0 has the terminal unless something else was given it.
