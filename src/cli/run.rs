@@ -5,6 +5,7 @@ use super::status::report;
 use crate::config::{Config, Device, Options, Payload, Ram, Reboot, Size, Topology, Transport, values::Period};
 use crate::devices::{KINDS, Kind};
 use crate::machine;
+use crate::sys::term;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
