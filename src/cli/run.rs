@@ -2,7 +2,9 @@
 
 use super::Status;
 use super::status::report;
-use crate::config::{Config, Device, Options, Payload, Ram, Reboot, Size, Topology, Transport, values::Period};
+use crate::config::{
+    Config, Device, OptionDoc, Options, Payload, Ram, Reboot, Size, Topology, Transport, values::Period,
+};
 use crate::devices::{KINDS, Kind};
 use crate::machine;
 use crate::sys::term;
@@ -55,7 +57,11 @@ fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 }
 
 fn device(kind: &'static Kind) -> Arg {
-    let names: Vec<_> = kind.options.iter().map(|o| format!("  {}: {}", o.name, o.help)).collect();
+    let default = |o: &OptionDoc| match o.default {
+        None | Some("") => String::new(),
+        Some(value) => format!(" [default: {value}]"),
+    };
+    let names: Vec<_> = kind.options.iter().map(|o| format!("  {}: {}{}", o.name, o.help, default(o))).collect();
     let arg = Arg::new(kind.name)
         .long(kind.name)
         .value_name("OPTIONS")
