@@ -63,10 +63,6 @@ impl Stream for Stdio {
         }
     }
 
-    fn drain(&self) {
-        self.output.drain();
-    }
-
     fn size(&self) -> Option<(u16, u16)> {
         term::size(io::stdout().as_fd())
     }
