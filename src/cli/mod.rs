@@ -30,7 +30,7 @@ const VERBS: &[Verb] = &[
 ];
 
 pub fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::new().filter_or("KILN_LOG", "warn")).format_timestamp(None).init();
+    log_to_stderr();
     // Only the subcommand that runs is described in full: it saves time at every start.
     let name = std::env::args().nth(1).unwrap_or_default();
     let wanted = VERBS.iter().find(|v| v.name == name);
@@ -48,6 +48,13 @@ pub fn main() -> ExitCode {
             Status::Failed.into()
         }
     }
+}
+
+/// KILN_LOG chooses what is logged (env_logger's syntax). Lines stay lines when the terminal is raw.
+fn log_to_stderr() {
+    let level = env_logger::Env::new().filter_or("KILN_LOG", "warn");
+    let target = env_logger::Target::Pipe(Box::new(crate::sys::term::Stderr));
+    env_logger::Builder::from_env(level).format_timestamp(None).target(target).init();
 }
 
 fn top() -> Command {

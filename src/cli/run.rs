@@ -2,9 +2,12 @@
 
 use super::Status;
 use super::status::report;
-use crate::config::{Config, Device, Options, Payload, Ram, Reboot, Size, Topology, Transport, values::Period};
+use crate::config::{
+    Config, Device, OptionDoc, Options, Payload, Ram, Reboot, Size, Topology, Transport, values::Period,
+};
 use crate::devices::{KINDS, Kind};
 use crate::machine;
+use crate::sys::term;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
@@ -54,7 +57,11 @@ fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 }
 
 fn device(kind: &'static Kind) -> Arg {
-    let names: Vec<_> = kind.options.iter().map(|o| format!("  {}: {}", o.name, o.help)).collect();
+    let default = |o: &OptionDoc| match o.default {
+        None | Some("") => String::new(),
+        Some(value) => format!(" [default: {value}]"),
+    };
+    let names: Vec<_> = kind.options.iter().map(|o| format!("  {}: {}{}", o.name, o.help, default(o))).collect();
     let arg = Arg::new(kind.name)
         .long(kind.name)
         .value_name("OPTIONS")
@@ -67,8 +74,11 @@ fn device(kind: &'static Kind) -> Arg {
 
 pub fn run(matches: &ArgMatches) -> Result<Status> {
     let config = config(matches)?;
-
-    machine::run(config).map(report)
+    // Dropped, it is as it was: before the outcome is reported.
+    let terminal = if on_terminal(&config) { term::raw().context("make the terminal raw")? } else { None };
+    let outcome = machine::run(config);
+    drop(terminal);
+    outcome.map(report)
 }
 
 fn config(m: &ArgMatches) -> Result<Config> {
@@ -185,13 +195,20 @@ fn devices(m: &ArgMatches) -> Result<Vec<Device>> {
     Ok(found.into_iter().map(|(_, d)| d).collect())
 }
 
+/// Whether the guest talks to the terminal.
+fn on_terminal(config: &Config) -> bool {
+    config.serial.iter().any(|s| s == "stdio") || config.devices.iter().any(has_stdio)
+}
+
+fn has_stdio(device: &Device) -> bool {
+    device.kind == "console" && device.options.get::<String>("stream", Some("stdio")).is_ok_and(|s| s == "stdio")
+}
+
 /// ttyS0 has the terminal unless something else was given it.
 fn serial(m: &ArgMatches, devices: &[Device]) -> Vec<String> {
     if let Some(given) = m.get_many::<String>("serial") {
         return given.cloned().collect();
     }
-    let taken = devices
-        .iter()
-        .any(|d| d.kind == "console" && d.options.get::<String>("stream", None).is_ok_and(|s| s == "stdio"));
+    let taken = devices.iter().any(has_stdio);
     vec![if taken { "none" } else { "stdio" }.to_string()]
 }

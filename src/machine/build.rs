@@ -14,7 +14,7 @@ use crate::host::stream;
 use crate::kvm::{self, Reserved, Vm};
 use crate::mem::Memory;
 use crate::part::Part;
-use crate::platform;
+use crate::platform::{self, power::Power};
 use crate::sys::accept_calls;
 use crate::virtio::Device;
 use anyhow::{Context, Result, ensure};
@@ -48,7 +48,7 @@ impl Machine {
 
         let (ports, mmio) = (Arc::new(Bus::default()), Arc::new(Bus::default()));
         let mut building = Building { ports, mmio, memory, vm, notify, parts: Vec::new() };
-        building.platform(&config)?;
+        let power = building.platform(&config)?;
         let reset = Arc::new(platform::power::ResetPort::new(building.notify.clone()));
         let slots = building.attach(config.transport, devices, reset)?;
         let acpi = board(&config, apic_ids.clone(), &slots);
@@ -64,7 +64,7 @@ impl Machine {
             arch::vcpu::setup(&vcpu, &cpuid)?;
             cpus.push(Cpu { runner: Runner::start(index, vcpu, board.clone())?, cpuid, apic_id });
         }
-        let machine = Machine { config, kernel, memory, vm, acpi, parts, board, cpus, inbox };
+        let machine = Machine { config, kernel, memory, vm, acpi, parts, power, board, cpus, inbox };
         machine.load()?;
         Ok(machine)
     }
@@ -101,10 +101,10 @@ impl Building {
     }
 
     /// The devices of the board.
-    fn platform(&mut self, config: &Config) -> Result<()> {
+    fn platform(&mut self, config: &Config) -> Result<Arc<Power>> {
         let notify = &self.notify.clone();
         let sci = self.vm.line(layout::IRQ_SCI);
-        let power = Arc::new(platform::power::Power::new(sci, layout::S5_SLP_TYP, notify.clone()));
+        let power = Arc::new(Power::new(sci, layout::S5_SLP_TYP, notify.clone()));
         self.port(layout::PM1A_EVENT, platform::power::LEN, power.clone())?;
         let high = config.memory.size.saturating_sub(layout::HOLE);
         let cmos = Arc::new(platform::cmos::Cmos::new(config.memory.size - high, high, self.vm.line(layout::IRQ_RTC)));
@@ -117,8 +117,9 @@ impl Building {
             let exit = Arc::new(platform::debug_exit::DebugExit::new(notify.clone()));
             self.port(port, 4, exit).context("--debug-exit: another device is there")?;
         }
-        self.parts.extend([power as Arc<dyn Part>, cmos, i8042]);
-        self.serial(config)
+        self.parts.extend([power.clone() as Arc<dyn Part>, cmos, i8042]);
+        self.serial(config)?;
+        Ok(power)
     }
 
     fn serial(&mut self, config: &Config) -> Result<()> {

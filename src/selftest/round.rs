@@ -125,7 +125,8 @@ fn cmdline(args: &SelftestArgs, transport: Transport, devices: usize) -> Result<
         Transport::Pci => words.push_str(" transport=pci"),
         Transport::Mmio => {
             let windows = (0..).zip(layout::IRQ_VIRTIO_MMIO).take(devices);
-            let windows = windows.map(|(n, gsi)| format!("{:#x}:{gsi}", layout::VIRTIO_MMIO + n * layout::VIRTIO_MMIO_STEP));
+            let windows =
+                windows.map(|(n, gsi)| format!("{:#x}:{gsi}", layout::VIRTIO_MMIO + n * layout::VIRTIO_MMIO_STEP));
             words.push_str(&format!(" transport=mmio mmio={}", windows.collect::<Vec<_>>().join(",")));
         }
     }

@@ -14,7 +14,7 @@ pub mod tap;
 pub mod term;
 
 pub use call::{accept_calls, call_out};
-pub use heap::trim_heap;
+pub use heap::return_large_buffers;
 pub use lock::Lock;
 pub use memfd::memfd;
 pub use poll::{Poll, Token};
