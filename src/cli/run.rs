@@ -162,8 +162,6 @@ crate::spec! {
 /// A bare number is that many cores of one socket.
 fn topology(text: &str) -> Result<Topology> {
     let cpus = Cpus::parse(&Options::parse(text, Some("cores"))?)?;
-    let product = cpus.sockets.checked_mul(cpus.cores).and_then(|n| n.checked_mul(cpus.threads));
-    ensure!(product.is_some_and(|n| (1..=255).contains(&n)), "`{text}`: want 1 to 255 vCPUs");
     Ok(Topology { sockets: cpus.sockets, cores: cpus.cores, threads: cpus.threads })
 }
 

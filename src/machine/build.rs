@@ -29,6 +29,8 @@ pub(super) struct Building {
     pub vm: Arc<Vm>,
     pub notify: Notify,
     pub parts: Vec<Arc<dyn Part>>,
+    /// Of a guest physical address.
+    pub address_bits: u32,
 }
 
 impl Machine {
@@ -47,12 +49,18 @@ impl Machine {
         let supported = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("ask KVM for CPUID")?;
 
         let (ports, mmio) = (Arc::new(Bus::default()), Arc::new(Bus::default()));
-        let mut building = Building { ports, mmio, memory, vm, notify, parts: Vec::new() };
+        let address_bits = arch::cpuid::address_bits(&supported);
+        let end = layout::ram_end(config.memory.size);
+        ensure!(
+            end >> address_bits == 0,
+            "--memory: a guest here addresses {address_bits} bits, and RAM would end at {end:#x}"
+        );
+        let mut building = Building { ports, mmio, memory, vm, notify, parts: Vec::new(), address_bits };
         let power = building.platform(&config)?;
         let reset = Arc::new(platform::power::ResetPort::new(building.notify.clone()));
         let slots = building.attach(config.transport, devices, reset)?;
-        let acpi = board(&config, apic_ids.clone(), &slots);
-        let Building { ports, mmio, memory, vm, notify, parts } = building;
+        let acpi = board(&config, apic_ids.clone(), &slots, address_bits);
+        let Building { ports, mmio, memory, vm, notify, parts, .. } = building;
 
         accept_calls().context("prepare the signal that stops vCPUs")?;
         let gate = Gate::new(apic_ids.len());
@@ -81,10 +89,10 @@ fn open(config: &Config, notify: &Notify) -> Result<Vec<(String, Box<dyn Device>
     config.devices.iter().map(open).collect()
 }
 
-fn board(config: &Config, apic_ids: Vec<u32>, slots: &Slots) -> acpi::Board {
+fn board(config: &Config, apic_ids: Vec<u32>, slots: &Slots, address_bits: u32) -> acpi::Board {
     let pci = acpi::PciWindows {
         mmio32: (layout::PCI_MMIO, layout::PCI_MMIO_END - layout::PCI_MMIO),
-        mmio64: layout::mmio64(config.memory.size),
+        mmio64: layout::mmio64(config.memory.size, address_bits),
     };
     acpi::Board {
         apic_ids,
