@@ -182,5 +182,13 @@ fn unused_queues_get_no_frames() {
         r.driver.kick(r.net.as_mut(), 4).unwrap();
         let got = spread(&mut r);
         assert!(got[0] > 0 && got[1] > 0 && got[0] + got[1] == 25, "{got:?}");
+        // A driver that starts anew uses one pair, until it says otherwise.
+        r.net.quiesce(&mut r.driver.io).unwrap();
+        r.net.reset();
+        r.net.start(&mut r.driver.io).unwrap();
+        for pair in 0..2 {
+            r.driver.kick(r.net.as_mut(), 2 * pair).unwrap();
+        }
+        assert_eq!(spread(&mut r), [25, 0]);
     });
 }
