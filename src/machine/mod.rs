@@ -17,6 +17,7 @@ use crate::event::Request;
 use crate::kvm::Vm;
 use crate::mem::Memory;
 use crate::part::Part;
+use crate::platform::power::Power;
 use anyhow::{Context, Result};
 use kvm_bindings::CpuId;
 use std::sync::{Arc, mpsc};
@@ -30,6 +31,7 @@ pub struct Machine {
     acpi: arch::acpi::Board,
     /// Reset in this order.
     parts: Vec<Arc<dyn Part>>,
+    power: Arc<Power>,
     board: Arc<Board>,
     cpus: Vec<Cpu>,
     inbox: mpsc::Receiver<Request>,

@@ -67,6 +67,10 @@ impl Machine {
     /// What a request means: an end, or a restart that has been done.
     fn end_of(&self, request: Request, panicking: bool) -> Option<Outcome> {
         match request {
+            Request::PowerButton => {
+                self.power.press_button();
+                None
+            }
             Request::UserQuit => Some(Outcome::UserQuit),
             Request::Failed(why) => Some(Outcome::Failed(why)),
             Request::InternalError(text) => Some(Outcome::Fault(text)),
