@@ -30,6 +30,7 @@ const VERBS: &[Verb] = &[
 ];
 
 pub fn main() -> ExitCode {
+    crate::sys::share_heap();
     log_to_stderr();
     // Only the subcommand that runs is described in full: it saves time at every start.
     let name = std::env::args().nth(1).unwrap_or_default();

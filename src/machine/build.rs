@@ -70,7 +70,7 @@ impl Machine {
             let vcpu = vm.vcpu(u8::try_from(apic_id)?)?;
             let cpuid = arch::cpuid::guest(&supported, &config.topology, u32::try_from(index)?)?;
             arch::vcpu::setup(&vcpu, &cpuid)?;
-            cpus.push(Cpu { runner: Runner::start(index, vcpu, board.clone())?, cpuid, apic_id });
+            cpus.push(Cpu { runner: Runner::new(vcpu), cpuid, apic_id });
         }
         let machine = Machine { config, kernel, memory, vm, acpi, parts, power, board, cpus, inbox };
         machine.load()?;

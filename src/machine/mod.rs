@@ -45,6 +45,15 @@ struct Cpu {
 }
 
 impl Machine {
+    /// The guest runs for the first time. The gate is open before there are threads: none waits at it.
+    fn power_on(&mut self) -> Result<()> {
+        self.start();
+        for (index, cpu) in self.cpus.iter_mut().enumerate() {
+            cpu.runner.start(index, self.board.clone())?;
+        }
+        Ok(())
+    }
+
     /// Opens the gate: the guest runs.
     fn start(&self) {
         self.board.gate.open();

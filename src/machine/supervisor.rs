@@ -30,10 +30,9 @@ const PANIC_GRACE: Duration = Duration::from_secs(3);
 /// Builds the machine and runs its guest to its end. Errors come from before the guest ran.
 pub fn run(config: Config) -> Result<Outcome> {
     let deadline = config.timeout.map(|t| Instant::now() + t);
-    let machine = Machine::build(config)?;
-    machine.start();
+    let mut machine = Machine::build(config)?;
+    machine.power_on()?;
     let outcome = machine.supervise(deadline);
-    machine.stop();
     machine.end();
     stream::drain();
     Ok(outcome)
