@@ -13,7 +13,7 @@ pub use bar::{Addresses, Bars, Width};
 pub use config::{Class, Config, Identity, touches};
 pub use intx::Shared;
 pub use msix::Msix;
-pub use root::{Intx, Root, intx_of};
+pub use root::{Intx, Root};
 
 use crate::bus::Bus;
 use anyhow::Result;
