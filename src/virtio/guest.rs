@@ -71,7 +71,7 @@ impl Guest {
         let part: Arc<dyn Part> = match over {
             Over::Mmio => {
                 let window = mmio::Window::new("test0", device, &mem, line.clone(), doors.clone(), WINDOW);
-                bus.insert(WINDOW, mmio::LEN, window.clone()).unwrap();
+                bus.insert(WINDOW, 0x1000, window.clone()).unwrap();
                 window
             }
             _ => {
@@ -260,6 +260,14 @@ impl Guest {
                 self.w16(self.common() + 0x1a, 1);
                 self.w16(self.common() + 0x1c, 1);
             }
+        }
+    }
+
+    pub fn is_enabled(&self, queue: u16) -> bool {
+        self.select(queue);
+        match self.over {
+            Over::Mmio => self.r32(WINDOW + 0x44) != 0,
+            _ => self.r16(self.common() + 0x1c) != 0,
         }
     }
 

@@ -114,10 +114,6 @@ impl Handshake {
         }
     }
 
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     pub fn id(&self) -> u32 {
         self.id
     }
