@@ -30,8 +30,8 @@ pub struct Intx {
     pub number: u8,
 }
 
-/// Which of the four lines INTA of a slot is wired to; the ACPI tables must say the same.
-pub fn intx_of(slot: u8) -> usize {
+/// Which of the four lines INTA of a slot is wired to; the ACPI tables (_PRT) say the same.
+fn intx_of(slot: u8) -> usize {
     usize::from(slot % 4)
 }
 

@@ -71,7 +71,7 @@ impl Guest {
         let part: Arc<dyn Part> = match over {
             Over::Mmio => {
                 let window = mmio::Window::new("test0", device, &mem, line.clone(), doors.clone(), WINDOW);
-                bus.insert(WINDOW, mmio::LEN, window.clone()).unwrap();
+                bus.insert(WINDOW, 0x1000, window.clone()).unwrap();
                 window
             }
             _ => {
@@ -263,6 +263,14 @@ impl Guest {
         }
     }
 
+    pub fn is_enabled(&self, queue: u16) -> bool {
+        self.select(queue);
+        match self.over {
+            Over::Mmio => self.r32(WINDOW + 0x44) != 0,
+            _ => self.r16(self.common() + 0x1c) != 0,
+        }
+    }
+
     /// Steps of the driver up to and without DRIVER_OK. `false`: the device refused the features.
     pub fn negotiate(&self, features: u64) -> bool {
         self.set_status(0);
@@ -375,7 +383,7 @@ impl Guest {
         let end = Instant::now() + Duration::from_secs(30);
         while !ok(self) {
             assert!(Instant::now() < end, "{what} ({:?})", self.over);
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_micros(100));
         }
     }
 }

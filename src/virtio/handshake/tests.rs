@@ -68,6 +68,19 @@ fn a_queue_in_use_is_not_changed() {
 }
 
 #[test]
+fn nothing_is_enabled_or_resized_while_it_runs() {
+    for over in WAYS {
+        let g = guest(over);
+        assert!(g.negotiate(VERSION_1));
+        g.enable(0, Guest::areas(0));
+        g.set_status(15);
+        g.set_size(1, 4);
+        g.enable(1, Guest::areas(1));
+        assert_eq!((g.is_enabled(0), g.is_enabled(1), g.max_size(1)), (true, false, 16), "{over:?}");
+    }
+}
+
+#[test]
 fn queues_that_are_not_enabled_are_not_used() {
     for over in WAYS {
         let start = started_with(over, VERSION_1, |g| {
