@@ -10,6 +10,9 @@ use crate::sys::Lock;
 use anyhow::Result;
 use std::sync::Arc;
 
+/// Bytes that a window answers: the registers, and the configuration space from 0x100 on.
+pub const LEN: u64 = 0x200;
+
 /// "virt".
 const MAGIC: u32 = 0x7472_6976;
 /// Whoever made the device; the specification leaves it open. "kiln".
