@@ -31,7 +31,8 @@ pub fn man(matches: &ArgMatches) -> Result<Status> {
         None => whole,
         Some(name) => {
             let found = whole.get_subcommands().find(|c| c.get_name() == name);
-            found.with_context(|| format!("there is no subcommand `{name}`"))?.clone()
+            let found = found.with_context(|| format!("there is no subcommand `{name}`"))?;
+            found.clone().display_name(format!("kiln-{name}")).bin_name(format!("kiln {name}"))
         }
     };
     let mut page = Vec::new();

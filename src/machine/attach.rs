@@ -22,6 +22,17 @@ pub(super) struct Slots {
     pub windows: Vec<MmioWindow>,
 }
 
+/// Tells a Linux kernel with VIRTIO_MMIO_CMDLINE_DEVICES of `n` windows (kernel-parameters.txt, `virtio_mmio.device`).
+pub(super) fn parameters(n: usize) -> String {
+    let windows = layout::IRQ_VIRTIO_MMIO.iter().take(n).zip(0u64..);
+    let parameter = |(gsi, n)| format!(" virtio_mmio.device={}@{:#x}:{gsi}", mmio::LEN, window(n));
+    windows.map(parameter).collect()
+}
+
+fn window(n: u64) -> u64 {
+    layout::VIRTIO_MMIO + n * layout::VIRTIO_MMIO_STEP
+}
+
 impl Building {
     /// `reset` is the port that lies among those of PCI.
     pub fn attach(&mut self, transport: Transport, devices: Devices, reset: Arc<dyn Mmio>) -> Result<Slots> {
@@ -58,7 +69,7 @@ impl Building {
             let gsi = *lines
                 .get(n)
                 .with_context(|| format!("{id}: `--transport mmio` has room for {} devices", lines.len()))?;
-            let base = layout::VIRTIO_MMIO + n as u64 * layout::VIRTIO_MMIO_STEP;
+            let base = window(n as u64);
             let line = self.vm.line(gsi);
             let window = Window::new(&id, device, &self.memory, line, self.vm.clone(), base);
             self.mmio.insert(base, mmio::LEN, window.clone())?;
@@ -68,3 +79,6 @@ impl Building {
         Ok(slots)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! From a [`Config`] to a machine that waits at its gate. Reads like a table of contents; all that can be wrong with
 //! files is found before the VM exists.
 
-use super::attach::Slots;
+use super::attach::{self, Slots};
 use super::gate::Gate;
 use super::vcpu::{Board, Runner};
 use super::{Cpu, Machine};
@@ -35,8 +35,11 @@ pub(super) struct Building {
 }
 
 impl Machine {
-    pub(super) fn build(config: Config) -> Result<Machine> {
+    pub(super) fn build(mut config: Config) -> Result<Machine> {
         let ranges = layout::ram(config.memory.size);
+        if config.transport == Transport::Mmio && without_acpi(&config.payload.cmdline) {
+            config.payload.linux_args += &attach::parameters(config.devices.len());
+        }
         let kernel = boot::Kernel::open(&config.payload)?;
         let apic_ids = arch::cpuid::apic_ids(&config.topology).context("--cpus")?;
         let (events, inbox) = mpsc::channel();
@@ -77,6 +80,11 @@ impl Machine {
         machine.load()?;
         Ok(machine)
     }
+}
+
+/// Linux with this argument does not look at the tables that would show it virtio-mmio windows.
+fn without_acpi(cmdline: &str) -> bool {
+    cmdline.split_whitespace().any(|word| word == "acpi=off")
 }
 
 /// Opens what the devices stand on; an error names the option as it was typed.
