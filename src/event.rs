@@ -18,6 +18,8 @@ pub enum Request {
     Panicked,
     /// The guest wrote this value to the debug-exit port.
     DebugExit(u32),
+    /// The user pressed the power button from the terminal (Ctrl-A p).
+    PowerButton,
     /// The user ended the guest from the terminal (Ctrl-A x).
     UserQuit,
     /// Part of kiln itself failed while the guest ran.

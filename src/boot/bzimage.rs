@@ -144,7 +144,7 @@ impl Setup {
         let work = at.max(if self.relocatable { at } else { self.pref_address });
         let end = at.checked_add(size).zip(work.checked_add(self.init_size)).map(|(a, b)| a.max(b));
         let end = end.filter(|end| *end <= 1 << 32).context("its init_size does not fit below 4 GiB")?;
-        check_room(&(at..end), memory, taken, "its decompressor's room")?;
+        check_room(&(at..end), memory, taken, "its decompressor's room", end)?;
         fill(file, self.code.start, &memory.slice(at, usize::try_from(size)?)?)?;
         let ranges = std::iter::once(at..end).collect();
         match self.xloadflags & XLF_KERNEL_64 {

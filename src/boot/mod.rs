@@ -17,7 +17,7 @@ mod unpack;
 pub use initrd::Module;
 
 use crate::mem::Memory;
-use crate::sys::trim_heap;
+use crate::sys::return_large_buffers;
 use anyhow::{Context, Result, bail, ensure};
 use bzimage::Setup;
 use program::Program;
@@ -103,11 +103,8 @@ impl Image {
     /// touch the kernel's bss. Nothing is put into the ranges of `taken`.
     /// `decompressor`: a bzImage is not unpacked here but enters at its own decompressor.
     pub fn load(&self, memory: &Memory, taken: &[Range<u64>], decompressor: bool) -> Result<Placed> {
-        let placed = self.place(memory, taken, decompressor);
-        if !matches!(self.form, Form::Plain(_)) {
-            trim_heap(); // decompressors take up to 200 MiB for a moment
-        }
-        placed.with_context(|| format!("kernel {}", self.path.display()))
+        return_large_buffers(); // unpacking takes up to 200 MiB for a moment
+        self.place(memory, taken, decompressor).with_context(|| format!("kernel {}", self.path.display()))
     }
 
     fn place(&self, memory: &Memory, taken: &[Range<u64>], decompressor: bool) -> Result<Placed> {
@@ -155,7 +152,7 @@ fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 fn recognise(file: &File, len: u64) -> Result<Form> {
-    let head = source::bytes(file, 0, HEAD).context("read it")?;
+    let head = source::bytes(file, 0, HEAD.min(usize::try_from(len)?)).context("read it")?;
     if bzimage::is(&head) {
         let setup = Setup::parse(&head, len)?;
         let payload = setup.method(file)?;

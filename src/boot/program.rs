@@ -63,6 +63,7 @@ impl Program {
     /// Where the segments go; errors unless every one lies in the file and in free memory, apart from the others.
     fn ranges(&self, len: u64, memory: &Memory, taken: &[Range<u64>]) -> Result<Vec<Range<u64>>> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
+        let need = self.segments.iter().filter_map(Segment::range).map(|r| r.end).max().unwrap_or_default();
         for s in &self.segments {
             let Some(range) = s.range() else { bail!("segment at {:#x} wraps around", s.paddr) };
             let (start, end) = (range.start, range.end);
@@ -70,7 +71,7 @@ impl Program {
             let in_file = s.offset.checked_add(s.filesz).filter(|end| *end <= len);
             ensure!(in_file.is_some(), "truncated: segment at {start:#x} needs more than the file's {len} bytes");
             ensure!(end <= ADDRESSES, "segment at {start:#x} is above 4 GiB, where no kernel is entered");
-            check_room(&range, memory, taken, "segment")?;
+            check_room(&range, memory, taken, "segment", need)?;
             if let Some(other) = ranges.iter().find(|r| overlap(r, &range)) {
                 bail!("segments overlap: {start:#x}..{end:#x} and {:#x}..{:#x}", other.start, other.end);
             }
@@ -152,18 +153,18 @@ pub fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-/// Guest RAM in words, with the option that changes it.
-fn size(memory: &Memory) -> String {
-    format!("{} MiB; see --memory", memory.size() >> 20)
-}
-
-/// Errors with `what` when `range` is not free memory.
-pub fn check_room(range: &Range<u64>, memory: &Memory, taken: &[Range<u64>], what: &str) -> Result<()> {
+/// Errors with `what` when `range` is not free memory; `need` is where the kernel's last part ends.
+pub fn check_room(range: &Range<u64>, memory: &Memory, taken: &[Range<u64>], what: &str, need: u64) -> Result<()> {
     let (start, end) = (range.start, range.end);
     let len = end.checked_sub(start).and_then(|n| usize::try_from(n).ok());
     let len = len.with_context(|| format!("{what} {start:#x}..{end:#x} wraps around"))?;
     if memory.slice(start, len).is_err() {
-        bail!("{what} {start:#x}..{end:#x} is outside the guest's memory ({})", size(memory));
+        let (have, need) = (memory.size() >> 20, need.div_ceil(1 << 20));
+        // More memory than that may not be in one piece from 0 on.
+        if have < need && need <= 2048 {
+            bail!("needs at least {need} MiB of guest memory, which has {have}; give --memory {need}M or more");
+        }
+        bail!("{what} {start:#x}..{end:#x} is outside the guest's memory of {have} MiB");
     }
     if let Some(other) = taken.iter().find(|r| overlap(r, range)) {
         bail!("{what} {start:#x}..{end:#x} lies where the boot data is ({:#x}..{:#x})", other.start, other.end);

@@ -42,7 +42,8 @@ enum Guest {
 pub fn command() -> clap::Command {
     let about = "Find out whether this host is fit for kiln";
     let statuses = "Exit status: 0 fit, 1 not fit (for any guest, or for the one named by --can-run), 125 kiln failed.";
-    DoctorArgs::augment_args(clap::Command::new("doctor").about(about).after_help(statuses))
+    // After the flags: they would put their own description in its place.
+    DoctorArgs::augment_args(clap::Command::new("doctor")).about(about).long_about(None).after_help(statuses)
 }
 
 pub fn run(matches: &clap::ArgMatches) -> Result<Status> {

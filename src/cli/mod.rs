@@ -3,6 +3,7 @@
 mod doctor;
 mod generate;
 mod run;
+mod selftest;
 mod status;
 mod table;
 
@@ -23,11 +24,13 @@ struct Verb {
 const VERBS: &[Verb] = &[
     Verb { name: "run", command: run::command, run: run::run },
     Verb { name: "doctor", command: doctor::command, run: doctor::run },
+    Verb { name: "selftest", command: selftest::command, run: selftest::run },
     Verb { name: "completions", command: generate::completions_command, run: generate::completions },
     Verb { name: "man", command: generate::man_command, run: generate::man },
 ];
 
 pub fn main() -> ExitCode {
+    crate::sys::share_heap();
     log_to_stderr();
     // Only the subcommand that runs is described in full: it saves time at every start.
     let name = std::env::args().nth(1).unwrap_or_default();

@@ -2,7 +2,9 @@
 
 use super::Status;
 use super::status::report;
-use crate::config::{Config, Device, Options, Payload, Ram, Reboot, Size, Topology, Transport, values::Period};
+use crate::config::{
+    Config, Device, OptionDoc, Options, Payload, Ram, Reboot, Size, Topology, Transport, values::Period,
+};
 use crate::devices::{KINDS, Kind};
 use crate::machine;
 use crate::sys::term;
@@ -55,7 +57,11 @@ fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 }
 
 fn device(kind: &'static Kind) -> Arg {
-    let names: Vec<_> = kind.options.iter().map(|o| format!("  {}: {}", o.name, o.help)).collect();
+    let default = |o: &OptionDoc| match o.default {
+        None | Some("") => String::new(),
+        Some(value) => format!(" [default: {value}]"),
+    };
+    let names: Vec<_> = kind.options.iter().map(|o| format!("  {}: {}{}", o.name, o.help, default(o))).collect();
     let arg = Arg::new(kind.name)
         .long(kind.name)
         .value_name("OPTIONS")
@@ -68,8 +74,11 @@ fn device(kind: &'static Kind) -> Arg {
 
 pub fn run(matches: &ArgMatches) -> Result<Status> {
     let config = config(matches)?;
-
-    machine::run(config).map(report)
+    // Dropped, it is as it was: before the outcome is reported.
+    let terminal = if on_terminal(&config) { term::raw().context("make the terminal raw")? } else { None };
+    let outcome = machine::run(config);
+    drop(terminal);
+    outcome.map(report)
 }
 
 fn config(m: &ArgMatches) -> Result<Config> {
@@ -153,8 +162,6 @@ crate::spec! {
 /// A bare number is that many cores of one socket.
 fn topology(text: &str) -> Result<Topology> {
     let cpus = Cpus::parse(&Options::parse(text, Some("cores"))?)?;
-    let product = cpus.sockets.checked_mul(cpus.cores).and_then(|n| n.checked_mul(cpus.threads));
-    ensure!(product.is_some_and(|n| (1..=255).contains(&n)), "`{text}`: want 1 to 255 vCPUs");
     Ok(Topology { sockets: cpus.sockets, cores: cpus.cores, threads: cpus.threads })
 }
 
@@ -192,7 +199,7 @@ fn on_terminal(config: &Config) -> bool {
 }
 
 fn has_stdio(device: &Device) -> bool {
-    device.kind == "console" && device.options.get::<String>("stream", None).is_ok_and(|s| s == "stdio")
+    device.kind == "console" && device.options.get::<String>("stream", Some("stdio")).is_ok_and(|s| s == "stdio")
 }
 
 /// ttyS0 has the terminal unless something else was given it.

@@ -59,8 +59,9 @@ pub struct Topology {
 }
 
 impl Topology {
-    pub fn cpus(&self) -> u32 {
-        self.sockets * self.cores * self.threads
+    /// How many there are; none when the product overflows.
+    pub fn cpus(&self) -> Option<u32> {
+        self.sockets.checked_mul(self.cores)?.checked_mul(self.threads)
     }
 }
 

@@ -158,7 +158,7 @@ impl Disk {
     /// The offset in bytes of a transfer of `data`, when all of it is on the disk (virtio 1.2, 5.2.6.2).
     fn place(&self, sector: u64, data: &[Slice]) -> Result<u64, Refusal> {
         let len: u64 = data.iter().map(|s| s.len() as u64).sum();
-        if len % SECTOR != 0 || len > u64::from(SEGMENTS) * u64::from(SEGMENT) {
+        if !len.is_multiple_of(SECTOR) || len > u64::from(SEGMENTS) * u64::from(SEGMENT) {
             return Err(Refusal::Invalid);
         }
         self.inside(sector, len)
@@ -179,7 +179,7 @@ impl Disk {
     ) -> Result<(), Refusal> {
         self.may_write()?;
         let len = chain.sizes().0;
-        if len == 0 || len % RANGE_BYTES != 0 || len > RANGES * RANGE_BYTES {
+        if len == 0 || !len.is_multiple_of(RANGE_BYTES) || len > RANGES * RANGE_BYTES {
             return Err(Refusal::Invalid);
         }
         let mut todo = Vec::with_capacity(len / RANGE_BYTES);

@@ -11,7 +11,7 @@ macro_rules! devices {
         pub static KINDS: &[&Kind] = &[$(&$module::KIND),*];
     };
 }
-devices![disk, net, rng];
+devices![console, disk, net, rng];
 
 /// What the machine lends a device while it is built.
 pub struct Host {
@@ -29,6 +29,7 @@ pub struct Kind {
     pub build: fn(&Options, &Host) -> Result<Box<dyn Device>>,
     /// Options with which it can be built anywhere, for the conformance tests.
     /// `{tmp}` stands for the path of an empty 1 MiB file.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the conformance tests"))]
     pub sample: &'static str,
 }
 

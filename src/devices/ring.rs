@@ -95,7 +95,19 @@ impl Driver {
 
     pub fn kick(&mut self, device: &mut dyn Device, queue: usize) -> Result<()> {
         self.io.next_turn();
-        device.queue_ready(queue, &mut self.io)
+        device.queue_ready(queue, &mut self.io)?;
+        self.again(device)
+    }
+
+    /// Calls the device for queues that it did not get to the end of.
+    fn again(&mut self, device: &mut dyn Device) -> Result<()> {
+        loop {
+            let queues = self.io.next_turn();
+            if queues.is_empty() {
+                return Ok(());
+            }
+            queues.into_iter().try_for_each(|queue| device.queue_ready(queue, &mut self.io))?;
+        }
     }
 
     /// What was given back since the last call: heads and lengths.
@@ -123,6 +135,7 @@ impl Driver {
         for token in &ready {
             self.io.next_turn();
             device.fd_ready(*token, &mut self.io)?;
+            self.again(device)?;
         }
         Ok(ready.len())
     }

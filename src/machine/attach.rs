@@ -5,7 +5,11 @@ use crate::arch::{acpi::MmioWindow, layout};
 use crate::bus::Mmio;
 use crate::config::Transport;
 use crate::pci::{Intx, Root};
-use crate::virtio::{Device, mmio::Window, pci::Function};
+use crate::virtio::{
+    Device,
+    mmio::{self, Window},
+    pci::Function,
+};
 use anyhow::{Context, Result};
 use std::sync::Arc;
 
@@ -32,7 +36,7 @@ impl Building {
 
     fn slots(&mut self, devices: Devices, reset: Arc<dyn Mmio>) -> Result<Slots> {
         let low = layout::PCI_MMIO..layout::PCI_MMIO_END;
-        let (base, len) = layout::mmio64(self.memory.size());
+        let (base, len) = layout::mmio64(self.memory.size(), self.address_bits);
         let line = |gsi: u32| Intx { line: self.vm.line(gsi), number: gsi as u8 };
         let root = Root::new(&self.mmio, low, base..base + len, layout::IRQ_INTX.map(line));
         self.port(layout::PCI_CONFIG, 8, root.ports(Some(reset)))?;
@@ -57,9 +61,9 @@ impl Building {
             let base = layout::VIRTIO_MMIO + n as u64 * layout::VIRTIO_MMIO_STEP;
             let line = self.vm.line(gsi);
             let window = Window::new(&id, device, &self.memory, line, self.vm.clone(), base);
-            self.mmio.insert(base, layout::VIRTIO_MMIO_STEP, window.clone())?;
+            self.mmio.insert(base, mmio::LEN, window.clone())?;
             self.parts.push(window);
-            slots.windows.push(MmioWindow { base, len: layout::VIRTIO_MMIO_STEP, gsi });
+            slots.windows.push(MmioWindow { base, len: mmio::LEN, gsi });
         }
         Ok(slots)
     }

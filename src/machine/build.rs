@@ -14,7 +14,7 @@ use crate::host::stream;
 use crate::kvm::{self, Reserved, Vm};
 use crate::mem::Memory;
 use crate::part::Part;
-use crate::platform;
+use crate::platform::{self, power::Power};
 use crate::sys::accept_calls;
 use crate::virtio::Device;
 use anyhow::{Context, Result, ensure};
@@ -29,6 +29,8 @@ pub(super) struct Building {
     pub vm: Arc<Vm>,
     pub notify: Notify,
     pub parts: Vec<Arc<dyn Part>>,
+    /// Of a guest physical address.
+    pub address_bits: u32,
 }
 
 impl Machine {
@@ -47,12 +49,18 @@ impl Machine {
         let supported = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("ask KVM for CPUID")?;
 
         let (ports, mmio) = (Arc::new(Bus::default()), Arc::new(Bus::default()));
-        let mut building = Building { ports, mmio, memory, vm, notify, parts: Vec::new() };
-        building.platform(&config)?;
+        let address_bits = arch::cpuid::address_bits(&supported);
+        let end = layout::ram_end(config.memory.size);
+        ensure!(
+            end >> address_bits == 0,
+            "--memory: a guest here addresses {address_bits} bits, and RAM would end at {end:#x}"
+        );
+        let mut building = Building { ports, mmio, memory, vm, notify, parts: Vec::new(), address_bits };
+        let power = building.platform(&config)?;
         let reset = Arc::new(platform::power::ResetPort::new(building.notify.clone()));
         let slots = building.attach(config.transport, devices, reset)?;
-        let acpi = board(&config, apic_ids.clone(), &slots);
-        let Building { ports, mmio, memory, vm, notify, parts } = building;
+        let acpi = board(&config, apic_ids.clone(), &slots, address_bits);
+        let Building { ports, mmio, memory, vm, notify, parts, .. } = building;
 
         accept_calls().context("prepare the signal that stops vCPUs")?;
         let gate = Gate::new(apic_ids.len());
@@ -62,9 +70,9 @@ impl Machine {
             let vcpu = vm.vcpu(u8::try_from(apic_id)?)?;
             let cpuid = arch::cpuid::guest(&supported, &config.topology, u32::try_from(index)?)?;
             arch::vcpu::setup(&vcpu, &cpuid)?;
-            cpus.push(Cpu { runner: Runner::start(index, vcpu, board.clone())?, cpuid, apic_id });
+            cpus.push(Cpu { runner: Runner::new(vcpu), cpuid, apic_id });
         }
-        let machine = Machine { config, kernel, memory, vm, acpi, parts, board, cpus, inbox };
+        let machine = Machine { config, kernel, memory, vm, acpi, parts, power, board, cpus, inbox };
         machine.load()?;
         Ok(machine)
     }
@@ -81,10 +89,10 @@ fn open(config: &Config, notify: &Notify) -> Result<Vec<(String, Box<dyn Device>
     config.devices.iter().map(open).collect()
 }
 
-fn board(config: &Config, apic_ids: Vec<u32>, slots: &Slots) -> acpi::Board {
+fn board(config: &Config, apic_ids: Vec<u32>, slots: &Slots, address_bits: u32) -> acpi::Board {
     let pci = acpi::PciWindows {
         mmio32: (layout::PCI_MMIO, layout::PCI_MMIO_END - layout::PCI_MMIO),
-        mmio64: layout::mmio64(config.memory.size),
+        mmio64: layout::mmio64(config.memory.size, address_bits),
     };
     acpi::Board {
         apic_ids,
@@ -101,10 +109,10 @@ impl Building {
     }
 
     /// The devices of the board.
-    fn platform(&mut self, config: &Config) -> Result<()> {
+    fn platform(&mut self, config: &Config) -> Result<Arc<Power>> {
         let notify = &self.notify.clone();
         let sci = self.vm.line(layout::IRQ_SCI);
-        let power = Arc::new(platform::power::Power::new(sci, layout::S5_SLP_TYP, notify.clone()));
+        let power = Arc::new(Power::new(sci, layout::S5_SLP_TYP, notify.clone()));
         self.port(layout::PM1A_EVENT, platform::power::LEN, power.clone())?;
         let high = config.memory.size.saturating_sub(layout::HOLE);
         let cmos = Arc::new(platform::cmos::Cmos::new(config.memory.size - high, high, self.vm.line(layout::IRQ_RTC)));
@@ -117,8 +125,9 @@ impl Building {
             let exit = Arc::new(platform::debug_exit::DebugExit::new(notify.clone()));
             self.port(port, 4, exit).context("--debug-exit: another device is there")?;
         }
-        self.parts.extend([power as Arc<dyn Part>, cmos, i8042]);
-        self.serial(config)
+        self.parts.extend([power.clone() as Arc<dyn Part>, cmos, i8042]);
+        self.serial(config)?;
+        Ok(power)
     }
 
     fn serial(&mut self, config: &Config) -> Result<()> {

@@ -17,6 +17,7 @@ use crate::event::Request;
 use crate::kvm::Vm;
 use crate::mem::Memory;
 use crate::part::Part;
+use crate::platform::power::Power;
 use anyhow::{Context, Result};
 use kvm_bindings::CpuId;
 use std::sync::{Arc, mpsc};
@@ -30,6 +31,7 @@ pub struct Machine {
     acpi: arch::acpi::Board,
     /// Reset in this order.
     parts: Vec<Arc<dyn Part>>,
+    power: Arc<Power>,
     board: Arc<Board>,
     cpus: Vec<Cpu>,
     inbox: mpsc::Receiver<Request>,
@@ -43,6 +45,15 @@ struct Cpu {
 }
 
 impl Machine {
+    /// The guest runs for the first time. The gate is open before there are threads: none waits at it.
+    fn power_on(&mut self) -> Result<()> {
+        self.start();
+        for (index, cpu) in self.cpus.iter_mut().enumerate() {
+            cpu.runner.start(index, self.board.clone())?;
+        }
+        Ok(())
+    }
+
     /// Opens the gate: the guest runs.
     fn start(&self) {
         self.board.gate.open();

@@ -30,10 +30,9 @@ const PANIC_GRACE: Duration = Duration::from_secs(3);
 /// Builds the machine and runs its guest to its end. Errors come from before the guest ran.
 pub fn run(config: Config) -> Result<Outcome> {
     let deadline = config.timeout.map(|t| Instant::now() + t);
-    let machine = Machine::build(config)?;
-    machine.start();
+    let mut machine = Machine::build(config)?;
+    machine.power_on()?;
     let outcome = machine.supervise(deadline);
-    machine.stop();
     machine.end();
     stream::drain();
     Ok(outcome)
@@ -67,6 +66,10 @@ impl Machine {
     /// What a request means: an end, or a restart that has been done.
     fn end_of(&self, request: Request, panicking: bool) -> Option<Outcome> {
         match request {
+            Request::PowerButton => {
+                self.power.press_button();
+                None
+            }
             Request::UserQuit => Some(Outcome::UserQuit),
             Request::Failed(why) => Some(Outcome::Failed(why)),
             Request::InternalError(text) => Some(Outcome::Fault(text)),

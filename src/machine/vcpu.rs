@@ -21,29 +21,35 @@ pub struct Board {
 
 /// The supervisor's hold on a vCPU and its thread.
 pub struct Runner {
-    thread: JoinHandle<()>,
     vcpu: Arc<Lock<Vcpu>>,
     immediate_exit: ImmediateExit,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Runner {
-    /// Starts the thread, which waits at the gate.
-    pub fn start(index: usize, mut vcpu: Vcpu, board: Arc<Board>) -> Result<Runner> {
+    pub fn new(mut vcpu: Vcpu) -> Runner {
         let immediate_exit = vcpu.immediate_exit();
-        let vcpu = Arc::new(Lock::new(vcpu));
-        let cpu = vcpu.clone();
+        Runner { vcpu: Arc::new(Lock::new(vcpu)), immediate_exit, thread: None }
+    }
+
+    /// Starts the thread, which goes to the gate. Once.
+    pub fn start(&mut self, index: usize, board: Arc<Board>) -> Result<()> {
+        let (vcpu, called) = (self.vcpu.clone(), self.immediate_exit);
         let thread = std::thread::Builder::new()
             .name(format!("vcpu{index}"))
             .stack_size(256 << 10)
-            .spawn(move || live(&cpu, immediate_exit, &board))
+            .spawn(move || live(&vcpu, called, &board))
             .with_context(|| format!("start the thread of vCPU {index}"))?;
-        Ok(Runner { thread, vcpu, immediate_exit })
+        self.thread = Some(thread);
+        Ok(())
     }
 
     /// Gets the thread out of the guest, if it is there, and to the gate.
     pub fn call(&self) {
         self.immediate_exit.set(true);
-        call_out(&self.thread);
+        if let Some(thread) = &self.thread {
+            call_out(thread);
+        }
     }
 
     /// The vCPU, for whoever has closed the gate: its thread holds the lock while it runs the guest.
@@ -52,7 +58,9 @@ impl Runner {
     }
 
     pub fn join(self) {
-        let _ = self.thread.join();
+        if let Some(thread) = self.thread {
+            let _ = thread.join();
+        }
     }
 }
 

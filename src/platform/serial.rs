@@ -246,6 +246,7 @@ impl Serial {
                 if chip.looped() {
                     chip.overrun |= !chip.receiver.put(value);
                 } else {
+                    // A system call for each byte, but output is never late: nothing says when the guest has finished.
                     self.stream.write(&[value]);
                 }
                 chip.thre = true;

@@ -17,6 +17,7 @@ fn main() {
     rustc.args([
         "-Cpanic=abort",
         "-Copt-level=s",
+        "-Clto=fat",
         "-Ccodegen-units=1",
         "-Cdebuginfo=0",
         "-Cstrip=symbols",

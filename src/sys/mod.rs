@@ -6,6 +6,7 @@ pub mod fd;
 pub mod file;
 mod heap;
 mod lock;
+mod memfd;
 mod poll;
 pub mod signal;
 pub mod socket;
@@ -13,8 +14,9 @@ pub mod tap;
 pub mod term;
 
 pub use call::{accept_calls, call_out};
-pub use heap::trim_heap;
+pub use heap::{return_large_buffers, share_heap};
 pub use lock::Lock;
+pub use memfd::memfd;
 pub use poll::{Poll, Token};
 pub use vmm_sys_util::eventfd::EventFd;
 

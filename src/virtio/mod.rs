@@ -68,6 +68,7 @@ pub trait Device: Send {
 
 /// Everything a running device may touch.
 pub struct Io {
+    #[cfg_attr(not(test), expect(dead_code, reason = "devices so far reach guest memory only through their queues"))]
     pub mem: Memory,
     /// The negotiated feature bits.
     pub features: u64,
@@ -103,12 +104,14 @@ impl Io {
         Io { mem, features, queues, config, poll: Poll::new().expect("an epoll") }
     }
 
-    /// What the worker does before it calls the device.
-    pub(crate) fn next_turn(&mut self) {
+    /// What the worker does before it calls the device. Says which queues the device is to be called for again.
+    pub(crate) fn next_turn(&mut self) -> Vec<usize> {
+        let again = (0..).zip(&self.queues).filter(|(_, q)| q.again()).map(|(i, _)| i).collect();
         self.queues.iter_mut().for_each(|q| {
             q.refill();
             q.begin();
         });
+        again
     }
 
     /// The tokens of watched descriptors that are readable now.

@@ -64,7 +64,7 @@ fn vmms(dir: &Path, kiln: &str, bare: &str) -> Vec<Vmm> {
     let run = |k: &str| words(format!("{kiln} run {k} --memory 128M --disk {disk} --debug-exit 0xf4"));
     let qemu = |k: &str| {
         words(format!(
-            "qemu-system-x86_64 -M microvm,accel=kvm,acpi=off,pit=on,pic=on,rtc=off,isa-serial=on -cpu host -m 128M \
+            "qemu-system-x86_64 -M microvm,accel=kvm,acpi=off,pit=on,pic=on,rtc=off,isa-serial=on -bios qboot.rom -cpu host,arch-capabilities=off -m 128M \
              -nodefaults -no-user-config -nographic -no-reboot -serial stdio -kernel {k} \
              -drive id=d,file={disk},format=raw,if=none -device virtio-blk-device,drive=d \
              -device isa-debug-exit,iobase=0xf4,iosize=4"

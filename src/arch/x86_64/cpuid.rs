@@ -43,7 +43,7 @@ pub fn apic_id(topology: &Topology, index: u32) -> u32 {
 /// beyond what an interrupt can address.
 pub fn apic_ids(topology: &Topology) -> Result<Vec<u32>> {
     let Topology { sockets, cores, threads } = *topology;
-    let count = sockets.checked_mul(cores).and_then(|n| n.checked_mul(threads)).unwrap_or(u32::MAX);
+    let count = topology.cpus().unwrap_or(u32::MAX);
     let shape = || format!("{sockets} sockets of {cores} cores of {threads} threads");
     ensure!((1..=APIC_ID_MAX + 1).contains(&count), "{} are not 1 to {} processors", shape(), APIC_ID_MAX + 1);
     let highest = apic_id(topology, count - 1);

@@ -58,8 +58,6 @@ pub const IRQ_SCI: u32 = 9;
 pub const IRQ_INTX: [u32; 4] = [16, 17, 18, 19];
 /// virtio-mmio windows take these in turn: edge, active high. 5, 10, 11 and 20..23 are free on this board.
 pub const IRQ_VIRTIO_MMIO: [u32; 7] = [5, 10, 11, 20, 21, 22, 23];
-/// Pins of the IOAPIC; GSIs from here on are for MSI routes.
-pub const IOAPIC_PINS: u32 = 24;
 
 /// I/O ports.
 pub const COM: [u16; 4] = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
@@ -88,8 +86,15 @@ pub fn ram(size: u64) -> Vec<(u64, u64)> {
 }
 
 /// Where 64-bit BARs go, as (base, length): 16 GiB at the first multiple of that above RAM.
-pub fn mmio64(ram: u64) -> (u64, u64) {
+/// Nowhere (length 0) when a processor of `bits` address bits does not reach that far.
+pub fn mmio64(ram: u64, bits: u32) -> (u64, u64) {
     const STEP: u64 = 1 << 34;
-    let end = RAM_ABOVE + ram.saturating_sub(HOLE);
-    (end.next_multiple_of(STEP), STEP)
+    let base = ram_end(ram).next_multiple_of(STEP);
+    let reached = base + STEP <= 1u64.checked_shl(bits).unwrap_or(u64::MAX);
+    (base, if reached { STEP } else { 0 })
+}
+
+/// The first address above guest RAM of `size` bytes.
+pub fn ram_end(size: u64) -> u64 {
+    ram(size).last().map_or(0, |(base, len)| base + len)
 }

@@ -35,8 +35,9 @@ fn segments_land_where_they_belong_and_nothing_else_changes() {
 #[test]
 fn segments_that_do_not_fit_are_named() {
     let at = |paddr| refusal(&[Part::load(paddr, b"code")]);
-    assert!(at(0x40_0000).contains("segment 0x400000..0x400004 is outside the guest's memory (4 MiB; see --memory)"));
-    assert!(at(0x3f_fffe).contains("outside"));
+    assert!(at(0x40_0000).contains("needs at least 5 MiB of guest memory, which has 4; give --memory 5M or more"));
+    assert!(at(0x3f_fffe).contains("needs at least 5 MiB"));
+    assert!(at(0xf000_0000).contains("segment 0xf0000000..0xf0000004 is outside the guest's memory of 4 MiB"));
     assert!(at(0x7000).contains("where the boot data is"));
     assert!(at(0x6fff).contains("where the boot data is"));
     assert!(at(0xf_fffc).contains("where the boot data is"));

@@ -14,6 +14,9 @@ const NUM_BUFFERS: usize = 10;
 /// The most that is received before other things have their turn.
 const BATCH: usize = 64;
 
+/// Slices of a buffer, and of all buffers before one more is taken: together, and with the tail, one system call's.
+const PARTS: usize = vectored::PARTS / 2;
+
 #[derive(Default)]
 pub struct Receiver {
     /// Buffers taken from the ring, in order.
@@ -112,21 +115,24 @@ impl Receiver {
 
     /// Takes buffers until they hold `wanted` bytes. False when there is not even enough to go on with.
     fn gather(&mut self, queue: &mut Queue, wanted: usize) -> Result<bool> {
-        // One slice less than a system call takes: the tail is another.
-        while self.room < wanted && self.parts < vectored::PARTS / 2 {
+        while self.room < wanted && self.parts < PARTS {
             let Some(chain) = queue.pop()? else { break };
             ensure!(chain.readable.is_empty(), "a receive buffer has a part that cannot be written");
-            ensure!(chain.writable.len() < vectored::PARTS / 2, "a receive buffer has too many parts");
+            ensure!(chain.writable.len() < PARTS, "a receive buffer has too many parts");
             self.room = self.room.saturating_add(chain.sizes().1);
             self.parts += chain.writable.len();
             self.buffers.push(chain);
         }
-        let full = self.buffers.len() >= usize::from(queue.size());
         Ok(match self.late {
             // When the driver has given all it has, the frame is judged by that.
-            Some(_) => self.room >= wanted || full || self.parts >= vectored::PARTS / 2,
+            Some(_) => self.room >= wanted || self.full(queue),
             None => self.room >= HEADER,
         })
+    }
+
+    /// There will not be more buffers at once than there are now.
+    fn full(&self, queue: &Queue) -> bool {
+        self.buffers.len() >= usize::from(queue.size()) || self.parts >= PARTS
     }
 
     /// Where a frame is to be received, and how many bytes that is.
@@ -150,8 +156,7 @@ impl Receiver {
             return Ok(Outcome::Dropped);
         }
         if self.room < len {
-            let full = self.buffers.len() >= usize::from(queue.size()) || self.parts >= vectored::PARTS / 2;
-            if full {
+            if self.full(queue) {
                 return Ok(Outcome::Dropped);
             }
             self.late = Some(frame);

@@ -230,6 +230,53 @@ fn a_writer_is_alone_and_readers_are_not() {
     open_free(&path, false);
 }
 
+/// A loop device; `None` where there are none to be had.
+struct Loop(PathBuf);
+
+impl Loop {
+    fn new(file: &Path) -> Option<Loop> {
+        let output = Command::new("losetup").args(["--find", "--show"]).arg(file).output().ok()?;
+        let name = String::from_utf8(output.stdout).ok()?;
+        (output.status.success() && Path::new(name.trim()).exists()).then(|| Loop(name.trim().into()))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("--detach").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_block_device_is_a_disk() {
+    let (_dir, path) = image(&[7; 1 << 20]);
+    let Some(device) = Loop::new(&path) else {
+        println!("skipped: no loop device here");
+        return;
+    };
+    let mem = Memory::new(&[(0, 0x1_0000)], None).unwrap();
+    let disk = open_free(&device.0, false);
+    assert_eq!((disk.size(), disk.physical_block() >= 512), (1 << 20, true));
+    let part = [mem.slice(0, 0x1000).unwrap()];
+    part[0].fill(9);
+    disk.write_at(0x8000, &part).unwrap();
+    disk.write_zeroes(0x1_0000, 0x1000, true).unwrap();
+    disk.write_zeroes(0x1_1000, 0x200, false).unwrap();
+    disk.discard(0x2_0000, 0x1_0000).unwrap();
+    disk.flush().unwrap();
+    let mut want = vec![7; 0x2_0000];
+    want[0x8000..0x9000].fill(9);
+    want[0x1_0000..0x1_1200].fill(0);
+    assert!(std::fs::read(&path).unwrap()[..0x2_0000] == want);
+    disk.read_at(0x8000 - 512, &part).unwrap();
+    assert_eq!(bytes(&part), [vec![7; 512], vec![9; 0x1000 - 512]].concat());
+    assert!(disk.read_at(1 << 20, &part).is_err());
+    let says = refusal(&device.0, Format::Auto, false);
+    assert!(says.ends_with("it is mounted or otherwise in use; unmount it, or add `readonly`"), "{says}");
+    drop(disk);
+    open_free(&device.0, false);
+}
+
 /// qemu-io, holding the image open until the answer to a command was seen.
 struct QemuIo(std::process::Child);
 

@@ -92,6 +92,3 @@ pub fn open(kind: &Kind, pairs: usize) -> Result<Box<dyn Link>> {
         Kind::Loopback => Box::new(socket::Socket::loopback(pairs)?),
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -55,8 +55,4 @@ impl Stream for Plain {
             read_file(file, self.inbox.clone());
         }
     }
-
-    fn drain(&self) {
-        self.output.drain();
-    }
 }

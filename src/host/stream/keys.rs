@@ -5,11 +5,13 @@ const CTRL_A: u8 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     Quit,
+    PowerButton,
     Help,
 }
 
 pub const HELP: &str = "\n\
     Ctrl-A x   end the guest\n\
+    Ctrl-A p   press the guest's power button\n\
     Ctrl-A a   send Ctrl-A to the guest\n\
     Ctrl-A c   this help (also h and ?)\n";
 
@@ -33,6 +35,7 @@ impl Keys {
             }
             match key {
                 b'x' | b'X' => command(Command::Quit),
+                b'p' | b'P' => command(Command::PowerButton),
                 b'c' | b'C' | b'h' | b'H' | b'?' => command(Command::Help),
                 b'a' | b'A' | CTRL_A => guest.push(CTRL_A),
                 _ => {}

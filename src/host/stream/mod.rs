@@ -40,9 +40,6 @@ pub trait Stream: Send + Sync {
     /// that it comes from (typed keys: in memory). Called again, it replaces `ready`.
     fn listen(&self, _ready: Ready) {}
 
-    /// Waits until what was written has left, or nobody is there to read it.
-    fn drain(&self) {}
-
     /// Columns and rows of the terminal behind it.
     fn size(&self) -> Option<(u16, u16)> {
         None
@@ -61,9 +58,9 @@ pub fn open(spec: &str, owner: &str, notify: &Notify) -> Result<Arc<dyn Stream>>
     match (kind, value) {
         ("stdio", None) => stdio::open(owner, notify),
         ("none" | "null", None) => Ok(Arc::new(Nowhere)),
-        ("pty", None) => pty::open(owner),
+        ("pty", None) => Ok(pty::open(owner)?),
         ("file", Some(path)) if !path.is_empty() => file::append(Path::new(path)),
-        ("unix", Some(path)) if !path.is_empty() => unix::listen(Path::new(path)),
+        ("unix", Some(path)) if !path.is_empty() => Ok(unix::listen(Path::new(path))?),
         ("fd", Some(number)) => file::inherited(number.parse().with_context(|| format!("{spec}: want a number"))?),
         ("file" | "unix", _) => bail!("{spec}: want {kind}=PATH"),
         _ => bail!("`{spec}` is no stream; there are: {KINDS}"),

@@ -40,10 +40,6 @@ impl Stream for PanicWatch {
         self.stream.listen(ready);
     }
 
-    fn drain(&self) {
-        self.stream.drain();
-    }
-
     fn size(&self) -> Option<(u16, u16)> {
         self.stream.size()
     }

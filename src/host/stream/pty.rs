@@ -11,19 +11,19 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
-struct Pty {
-    output: Arc<Output>,
+pub struct Pty {
+    pub(super) output: Arc<Output>,
     inbox: Arc<Inbox>,
     master: Arc<File>,
 }
 
-pub fn open(owner: &str) -> Result<Arc<dyn Stream>> {
+pub fn open(owner: &str) -> Result<Arc<Pty>> {
     let (master, path) = term::open_pty().context("open a pseudo terminal")?;
     let _ = writeln!(term::Stderr, "{owner} is at {}", path.display());
     Ok(over(master))
 }
 
-pub(super) fn over(master: File) -> Arc<dyn Stream> {
+pub(super) fn over(master: File) -> Arc<Pty> {
     let master = Arc::new(master);
     Arc::new(Pty { output: Output::new(Master(master.clone())), inbox: Arc::default(), master })
 }
@@ -46,10 +46,6 @@ impl Stream for Pty {
                 }
             });
         }
-    }
-
-    fn drain(&self) {
-        self.output.drain();
     }
 }
 

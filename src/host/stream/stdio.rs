@@ -63,10 +63,6 @@ impl Stream for Stdio {
         }
     }
 
-    fn drain(&self) {
-        self.output.drain();
-    }
-
     fn size(&self) -> Option<(u16, u16)> {
         term::size(io::stdout().as_fd())
     }
@@ -93,6 +89,7 @@ fn read_terminal(input: File, resized: &EventFd, inbox: &Inbox, notify: &Notify)
         term::resume();
         keys.sort(typed.get(..n).unwrap_or_default(), &mut for_guest, |command| match command {
             Command::Quit => notify(Request::UserQuit),
+            Command::PowerButton => notify(Request::PowerButton),
             Command::Help => {
                 let _ = term::Stderr.write_all(HELP.as_bytes());
             }

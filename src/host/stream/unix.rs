@@ -13,14 +13,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 
-struct Unix {
-    output: Arc<Output>,
+pub struct Unix {
+    pub(super) output: Arc<Output>,
     inbox: Arc<Inbox>,
 }
 
 type Client = Arc<Lock<Option<Arc<UnixStream>>>>;
 
-pub fn listen(path: &Path) -> Result<Arc<dyn Stream>> {
+pub fn listen(path: &Path) -> Result<Arc<Unix>> {
     let name = || format!("listen on {}", path.display());
     let length = path.as_os_str().len();
     if length > fd::UNIX_PATH_MAX {
@@ -98,10 +98,6 @@ impl Stream for Unix {
 
     fn listen(&self, ready: Ready) {
         self.inbox.listen(ready);
-    }
-
-    fn drain(&self) {
-        self.output.drain();
     }
 }
 

@@ -47,6 +47,24 @@ start32:
         cli
         cld
         lgdtl gdt_pointer
+        # The tables of the boot processor. 16 MiB are mapped, as much as the image can need; ring 3 maps the rest.
+        movl $pdpt + 7, pml4
+        movl $pd + 7, pdpt
+        movl $0x87, %eax
+        movl $pd, %edi
+1:      movl %eax, (%edi)
+        addl $8, %edi
+        addl $0x200000, %eax
+        cmpl $0x1000087, %eax
+        jne 1b
+        movl $boot_page + 4096, tss + 4 # RSP0
+        movw $104, tss + 102            # where the bitmap is
+        movb $0xff, tss_end
+        movl $tss, %eax
+        movw %ax, gdt + 0x32
+        shrl $16, %eax
+        movb %al, gdt + 0x34
+        movb %ah, gdt + 0x37
 enter:
         movl $pml4, %eax
         movl %eax, %cr3
@@ -229,19 +247,6 @@ do_triple_fault:
 # ---------------------------------------------------------------------------------------------------------------------
         .section .data.boot, "aw", @progbits
 
-        .balign 4096
-        .global pml4, pdpt
-pml4:   .quad pdpt + 7
-        .fill 511, 8, 0
-pdpt:   .quad pd + 7
-        .fill 511, 8, 0
-pd:     .set n, 0                       # 16 MiB, as much as the image can need; ring 3 maps the rest
-        .rept 8
-        .quad n * 0x200000 + 0x87
-        .set n, n + 1
-        .endr
-        .fill 504, 8, 0
-
         .balign 16
         .global gdt
 gdt:    .quad 0
@@ -250,7 +255,7 @@ gdt:    .quad 0
         .quad 0x00cf9b000000ffff        # 0x18 ring 0, 32-bit code
         .quad 0x00cff3000000ffff        # 0x20 ring 3, data
         .quad 0x00affb000000ffff        # 0x28 ring 3, 64-bit code
-        .quad 0x0000891000002068, 0     # 0x30 TSS of the boot processor, at 0x100000
+        .quad 0x0000890000002068, 0     # 0x30 TSS of the boot processor; start32 puts its address here
         .fill 2 * 255, 8, 0             # 0x40 and up: of the others
 gdt_end:
 
@@ -271,19 +276,18 @@ mailbox:
         .quad main                      # where to
         .quad 0                         # second argument
 
-        .section .tss, "aw", @progbits      # linked to 0x100000, so that the descriptor can be a constant
-        .long 0
-        .quad boot_page + 4096          # RSP0
-        .fill 22, 4, 0
-        .word 0, 104                    # the I/O permission bitmap follows: ring 3 may use every port
-        .fill 8192, 1, 0
-        .byte 0xff
-        .balign 8
-
         .section .bss.boot, "aw", @nobits
         .balign 4096
-        .global idt, boot_page, boot_stack_end
+        .global idt, pml4, boot_page, boot_stack_end
+pml4:   .skip 4096
+pdpt:   .skip 4096
+pd:     .skip 4096
 idt:    .skip 4096
+tss:    .skip 104                       # the I/O permission bitmap follows: all zeroes, ring 3 may use every port
+        .skip 8192
+tss_end:
+        .skip 1
+        .balign 4096
 boot_page:
         .skip 4096
         .balign 16

@@ -10,10 +10,10 @@
 extern crate alloc;
 
 mod acpi;
+#[path = "../agreed.rs"]
+mod agreed;
 mod apic;
 mod cpu;
-#[path = "../pattern.rs"]
-mod pattern;
 mod pci;
 mod port;
 mod rt;
@@ -33,7 +33,7 @@ pub type Result<T = (), E = String> = core::result::Result<T, E>;
 macro_rules! ensure {
     ($cond:expr, $($why:tt)*) => {
         if !$cond {
-            return Err(alloc::format!($($why)*));
+            return Err($crate::tap::text(format_args!($($why)*)));
         }
     };
 }

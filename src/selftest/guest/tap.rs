@@ -1,6 +1,7 @@
 //! The report: TAP (Test Anything Protocol, version 12) on ttyS0, and the ways to end.
 
 use crate::port::{in8, out8};
+use alloc::string::String;
 use core::fmt::{self, Write};
 
 const COM1: u16 = 0x3f8;
@@ -29,6 +30,13 @@ pub fn line(text: fmt::Arguments) {
 #[macro_export]
 macro_rules! note {
     ($($text:tt)*) => { $crate::tap::line(format_args!("# {}", format_args!($($text)*))) };
+}
+
+/// `format!`, but out of the way: there are many reasons to fail, and they are rare.
+#[cold]
+#[inline(never)]
+pub fn text(text: fmt::Arguments) -> String {
+    alloc::fmt::format(text)
 }
 
 /// The whole run is over, and failed.

@@ -155,9 +155,9 @@ fn every_decoder_finds_the_topology_that_was_asked_for() {
     for (sockets, cores, threads) in ASKED {
         let asked = topology(sockets, cores, threads);
         let ids = apic_ids(&asked).unwrap();
-        assert_eq!(ids.len() as u32, asked.cpus());
+        assert_eq!(ids.len() as u32, asked.cpus().unwrap());
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "ids are unique");
-        for index in 0..asked.cpus() {
+        for index in 0..asked.cpus().unwrap() {
             let want = expected(&asked, index);
             let intel = guest(&intel(), &asked, index).unwrap();
             assert_eq!(extended(&intel, 0xb), want);
@@ -199,9 +199,10 @@ fn caches_are_shared_by_core_and_by_socket() {
     for (sockets, cores, threads) in ASKED {
         let asked = topology(sockets, cores, threads);
         for (supported, function) in [(intel(), 4), (amd_server(), 0x8000_001d)] {
-            let all: Vec<_> = (0..asked.cpus()).map(|index| guest(&supported, &asked, index).unwrap()).collect();
+            let all: Vec<_> =
+                (0..asked.cpus().unwrap()).map(|index| guest(&supported, &asked, index).unwrap()).collect();
             for (a, cpu_a) in (0..).zip(&all) {
-                let b = asked.cpus() - 1 - a;
+                let b = asked.cpus().unwrap() - 1 - a;
                 let cpu_b = &all[b as usize];
                 let (at, bt) = (expected(&asked, a), expected(&asked, b));
                 let together = |index| {
@@ -288,7 +289,7 @@ proptest! {
         let mut list = vec![vendor(0, 0x1f, if amd { b"AuthenticAMD" } else { b"GenuineIntel" })];
         list.extend(leaves.iter().map(|(f, index, registers)| leaf(functions[*f], *index, *registers)));
         let asked = topology(sockets, cores, threads);
-        let last = asked.cpus() - 1;
+        let last = asked.cpus().unwrap() - 1;
         let cpu = guest(&CpuId::from_entries(&list).unwrap(), &asked, last).unwrap();
         prop_assert_eq!(extended(&cpu, 0xb), expected(&asked, last));
         address_bits(&cpu);

@@ -119,3 +119,12 @@ fn a_shared_file_is_continued_where_it_was() {
     file.read_to_string(&mut text).unwrap();
     assert_eq!(text, "before guest");
 }
+
+#[test]
+fn what_was_opened_for_reading_gets_no_output() {
+    let (mut reader, writer) = pipe().unwrap();
+    let output = Output::new(Descriptor::shared(reader.try_clone().unwrap().into()).unwrap());
+    drop(writer);
+    output.write(b"not into our own input");
+    assert_eq!(reader.read(&mut [0; 4]).unwrap(), 0, "the end, and nobody holds it open");
+}

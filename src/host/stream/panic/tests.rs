@@ -38,7 +38,7 @@ fn a_panic_is_seen_however_it_is_written() {
     }
     always(&format!("[ 1.0] {first}\n[ 1.1] CPU: 0\n[ 1.2] ---[ end {first} ]---\n"), &[Panicking, Panicked]);
     // Colours may be anywhere, and a progress line may be cut off.
-    always(&format!("\x1b[33m[ 1.0]\x1b[0m \x1b[1mKernel\x1b[m panic - not syncing\n"), &[Panicking]);
+    always("\x1b[33m[ 1.0]\x1b[0m \x1b[1mKernel\x1b[m panic - not syncing\n", &[Panicking]);
     always(&format!("loading...\r{first}\n"), &[Panicking]);
 }
 

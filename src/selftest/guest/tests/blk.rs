@@ -1,7 +1,7 @@
-//! The disk: pattern.rs says what it holds, before and after.
+//! The disk: agreed.rs says what it holds, before and after.
 
+use crate::agreed::{self, Part};
 use crate::cpu::Page;
-use crate::pattern::{self, Part};
 use crate::virtio::blk::*;
 use crate::virtio::{Buffer, EVENT_IDX, INDIRECT};
 use crate::{Context, Result, ensure, note, pci, rt};
@@ -9,12 +9,12 @@ use alloc::vec::Vec;
 
 pub fn identity(context: &mut Context) -> Result {
     let mut blk = Blk::open(context, 0)?;
-    ensure!(blk.capacity * SECTOR == pattern::DISK, "{} sectors", blk.capacity);
+    ensure!(blk.capacity * SECTOR == agreed::DISK, "{} sectors", blk.capacity);
     let name = rt::pages(20, 16);
     let (status, _) = blk.request(0, GET_ID, 0, &[Buffer::into(name)])?;
     ensure!(status == OK, "asking for the name gives status {status}");
     let len = name.iter().position(|b| *b == 0).unwrap_or(20);
-    ensure!(&name[..len] == pattern::SERIAL.as_bytes(), "it is called {:?}", core::str::from_utf8(&name[..len]));
+    ensure!(&name[..len] == agreed::SERIAL.as_bytes(), "it is called {:?}", core::str::from_utf8(&name[..len]));
     note!("{} queues, features {:#x}", blk.queues.len(), blk.device.features);
     Ok(())
 }
@@ -24,7 +24,7 @@ fn check(blk: &mut Blk, queue: usize, part: &Part, piece: usize) -> Result {
     for at in (part.at..part.at + part.len).step_by(piece) {
         bytes.fill(0xa5);
         blk.read(queue, at / SECTOR, bytes)?;
-        let wrong = pattern::difference(part.pattern, at, bytes);
+        let wrong = agreed::difference(part.pattern, at, bytes);
         ensure!(wrong.is_none(), "byte {:#x} of the disk is wrong", wrong.unwrap_or(0));
     }
     Ok(())
@@ -32,8 +32,8 @@ fn check(blk: &mut Blk, queue: usize, part: &Part, piece: usize) -> Result {
 
 pub fn given(context: &mut Context) -> Result {
     let mut blk = Blk::open(context, 0)?;
-    check(&mut blk, 0, &pattern::GIVEN, 65536)?;
-    let one = Part { at: 512, len: 512 * 7, pattern: pattern::GIVEN.pattern };
+    check(&mut blk, 0, &agreed::GIVEN, 65536)?;
+    let one = Part { at: 512, len: 512 * 7, pattern: agreed::GIVEN.pattern };
     check(&mut blk, 0, &one, 512)
 }
 
@@ -42,12 +42,12 @@ pub fn large(context: &mut Context) -> Result {
     const LEN: usize = 128 << 10;
     let mut blk = Blk::open(context, INDIRECT)?;
     let page = Page::boot();
-    let Part { at: start, len, pattern } = pattern::LARGE;
+    let Part { at: start, len, pattern } = agreed::LARGE;
     let bytes = rt::pages(LEN, 4096);
     let cuts = [0, 512, 513, 4096, 4100, 40_000, 131_000, LEN];
     for at in (start..start + len).step_by(LEN) {
         let before = page.count(blk.queues[0].vector);
-        pattern::fill(pattern, at, bytes);
+        agreed::fill(pattern, at, bytes);
         let pieces: Vec<Buffer> = cuts.windows(2).map(|c| Buffer::out(&bytes[c[0]..c[1]])).collect();
         let (status, used) = blk.request(0, OUT, at / SECTOR, &pieces)?;
         ensure!(status == OK && used == 1, "writing gives status {status}, length {used}");
@@ -59,10 +59,10 @@ pub fn large(context: &mut Context) -> Result {
         }
         let (status, used) = blk.request(0, IN, at / SECTOR, &pieces)?;
         ensure!(status == OK && used as usize == LEN + 1, "reading gives status {status}, length {used}");
-        let wrong = pattern::difference(pattern, at, bytes);
+        let wrong = agreed::difference(pattern, at, bytes);
         ensure!(wrong.is_none(), "byte {:#x} of the disk is wrong", wrong.unwrap_or(0));
     }
-    check(&mut blk, 0, &pattern::LARGE, 1 << 20)
+    check(&mut blk, 0, &agreed::LARGE, 1 << 20)
 }
 
 /// 32 pages under way at the same time, in no order, with event indices.
@@ -70,7 +70,7 @@ pub fn small(context: &mut Context) -> Result {
     const PAGE: usize = 4096;
     const DEPTH: usize = 32;
     let mut blk = Blk::open(context, INDIRECT | EVENT_IDX)?;
-    let Part { at: start, len, pattern } = pattern::SMALL;
+    let Part { at: start, len, pattern } = agreed::SMALL;
     let count = len as usize / PAGE;
     let buffers = rt::pages(DEPTH * PAGE, PAGE);
     for kind in [OUT, IN] {
@@ -84,7 +84,7 @@ pub fn small(context: &mut Context) -> Result {
                 let at = start + (next * 101 % count * PAGE) as u64;
                 let buffer = &mut buffers[slot * PAGE..][..PAGE];
                 match kind {
-                    OUT => pattern::fill(pattern, at, buffer),
+                    OUT => agreed::fill(pattern, at, buffer),
                     _ => buffer.fill(0),
                 }
                 let data = if kind == OUT { Buffer::out(buffer) } else { Buffer::into(buffer) };
@@ -98,7 +98,7 @@ pub fn small(context: &mut Context) -> Result {
                 let Some(place) = place else { return Err("an answer to no request".into()) };
                 let (ticket, slot, at) = flying.swap_remove(place);
                 ensure!(blk.status(&ticket) == OK, "a request at {at:#x} gives status {}", blk.status(&ticket));
-                let wrong = pattern::difference(pattern, at, &buffers[slot * PAGE..][..PAGE]);
+                let wrong = agreed::difference(pattern, at, &buffers[slot * PAGE..][..PAGE]);
                 ensure!(wrong.is_none(), "byte {:#x} of the disk is wrong", wrong.unwrap_or(0));
                 free.push(slot);
                 done += 1;
@@ -116,13 +116,13 @@ pub fn queues(context: &mut Context) -> Result {
     let mut blk = Blk::open(context, 0)?;
     let bytes = rt::pages(PIECE, 4096);
     for queue in 0..blk.queues.len().min(16) {
-        let at = pattern::QUEUES.at + (queue * PIECE) as u64;
+        let at = agreed::QUEUES.at + (queue * PIECE) as u64;
         let vector = blk.queues[queue].vector;
         let before = Page::boot().count(vector);
-        pattern::fill(pattern::QUEUES.pattern, at, bytes);
+        agreed::fill(agreed::QUEUES.pattern, at, bytes);
         blk.write(queue, at / SECTOR, bytes)?;
         ensure!(pci::interrupted(vector, before), "no interrupt of queue {queue}");
-        check(&mut blk, queue, &Part { at, len: PIECE as u64, pattern: pattern::QUEUES.pattern }, PIECE)?;
+        check(&mut blk, queue, &Part { at, len: PIECE as u64, pattern: agreed::QUEUES.pattern }, PIECE)?;
     }
     Ok(())
 }
@@ -132,26 +132,26 @@ pub fn special(context: &mut Context) -> Result {
     ensure!(blk.device.has(FLUSH), "flush is not offered");
     let put = |blk: &mut Blk, part: &Part| -> Result {
         let bytes = rt::pages(part.len as usize, 4096);
-        pattern::fill(part.pattern, part.at, bytes);
+        agreed::fill(part.pattern, part.at, bytes);
         blk.write(0, part.at / SECTOR, bytes)
     };
-    put(&mut blk, &pattern::LAST)?;
-    put(&mut blk, &pattern::DISCARDED)?;
+    put(&mut blk, &agreed::LAST)?;
+    put(&mut blk, &agreed::DISCARDED)?;
     blk.flush()?;
-    check(&mut blk, 0, &pattern::LAST, 4096)?;
-    let Part { at, len, .. } = pattern::ZEROED;
+    check(&mut blk, 0, &agreed::LAST, 4096)?;
+    let Part { at, len, .. } = agreed::ZEROED;
     if blk.device.has(WRITE_ZEROES) {
         let status = blk.range(TYPE_WRITE_ZEROES, at / SECTOR, (len / SECTOR) as u32, 0)?;
         ensure!(status == OK, "write zeroes gives status {status}");
     } else {
-        put(&mut blk, &pattern::ZEROED)?;
+        put(&mut blk, &agreed::ZEROED)?;
     }
-    check(&mut blk, 0, &pattern::ZEROED, 65536)?;
+    check(&mut blk, 0, &agreed::ZEROED, 65536)?;
     for (at, len) in [(at - 4096, 4096), (at + len, 4096)] {
-        check(&mut blk, 0, &Part { at, len, pattern: pattern::LARGE.pattern }, 4096)?;
+        check(&mut blk, 0, &Part { at, len, pattern: agreed::LARGE.pattern }, 4096)?;
     }
     if blk.device.has(DISCARD) {
-        let Part { at, len, .. } = pattern::DISCARDED;
+        let Part { at, len, .. } = agreed::DISCARDED;
         let status = blk.range(TYPE_DISCARD, at / SECTOR, (len / SECTOR) as u32, 0)?;
         ensure!(status == OK, "discard gives status {status}");
         let status = blk.range(TYPE_DISCARD, at / SECTOR, 8, 1)?;
@@ -186,5 +186,5 @@ pub fn errors(context: &mut Context) -> Result {
         ensure!(status == IOERR, "write zeroes across the end gives status {status}");
     }
     ensure!(!blk.queues[0].has_used(), "there is an answer to nothing");
-    check(&mut blk, 0, &pattern::LAST, 4096)
+    check(&mut blk, 0, &agreed::LAST, 4096)
 }

@@ -25,7 +25,10 @@ pub fn pm_timer(context: &mut Context) -> Result {
     let port = acpi::pm_timer(&acpi::tables(context.rsdp)?)?;
     let mut last = acpi::read_pm_timer(port);
     let (mut ticks, start) = (0, time::now());
-    while time::now() - start < time::ticks_of_micros(20_000) {
+    let mut more = true;
+    while more {
+        // Looked at before the timer is read: the last look is followed by a reading too.
+        more = time::now() - start < time::ticks_of_micros(20_000);
         let now = acpi::read_pm_timer(port);
         let step = now.wrapping_sub(last) & 0xff_ffff;
         ensure!(step < 1 << 23, "it goes back from {last:#x} to {now:#x}");

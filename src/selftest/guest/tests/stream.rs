@@ -2,7 +2,9 @@
 
 use crate::cpu::Page;
 use crate::virtio::{self, Buffer, Device, EVENT_IDX, INDIRECT, console::Console, rng::Rng};
-use crate::{Context, Result, ensure, rt, time};
+use crate::{Context, Result, agreed, ensure, rt, time};
+use alloc::format;
+use alloc::vec::Vec;
 
 /// Fills of several sizes: each different, none constant, each with an interrupt of its own.
 fn entropy(rng: &mut Rng) -> Result {
@@ -12,6 +14,7 @@ fn entropy(rng: &mut Rng) -> Result {
         ensure!((1..=len).contains(&used), "{used} bytes of {len} were given");
     }
     let (first, second) = bytes.split_at_mut(4096);
+    rng.fill(first)?;
     rng.fill(second)?;
     ensure!(first != second, "two fills are the same");
     for half in [first, second] {
@@ -119,23 +122,23 @@ pub fn rng_quiet(context: &mut Context) -> Result {
 /// The host's half compares what comes out.
 pub fn console_output(context: &mut Context) -> Result {
     let mut console = Console::open(context)?;
-    console.write(b"kiln self-test console\n")?;
-    let text: alloc::vec::Vec<u8> = (0..4096u32).map(|n| b'!' + (n % 90) as u8).collect();
+    console.write(agreed::CONSOLE_TEXT)?;
+    let text: Vec<u8> = (0..agreed::CONSOLE_LONG).map(agreed::console_byte).collect();
     console.write(&text)?;
     console.write(b"\n")
 }
 
-/// The host's half sends `ping N` as an answer to `send N`.
+/// The host's half answers `send N` with `ping N`.
 pub fn console_input(context: &mut Context) -> Result {
     let mut console = Console::open(context)?;
-    for n in 0..3 {
-        console.write(alloc::format!("send {n}\n").as_bytes())?;
-        let want = alloc::format!("ping {n}\n");
-        let mut got = alloc::vec::Vec::new();
+    for n in 0..agreed::CONSOLE_TURNS {
+        console.write(format!("send {n}\n").as_bytes())?;
+        let want = format!("ping {n}\n");
+        let mut got = Vec::new();
         while got.len() < want.len() {
             got.extend(console.read()?);
         }
-        ensure!(got == want.as_bytes(), "{:?} came, not {want:?}", alloc::string::String::from_utf8_lossy(&got));
+        ensure!(got == want.as_bytes(), "{} came, not {want:?}", got.escape_ascii());
     }
     Ok(())
 }

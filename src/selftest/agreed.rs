@@ -1,4 +1,5 @@
-//! What the self-test's disk holds before and after: known to the host's half and to the guest, which both include this file.
+//! What the host's half of the self-test and the guest have agreed on; both include this file.
+//! The disk: what it holds before and after. The console: what the guest says there, and what it is answered.
 
 /// Bytes of the disk.
 pub const DISK: u64 = 16 << 20;
@@ -61,4 +62,15 @@ fn mix(n: u64) -> u64 {
     let n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     n ^ n >> 31
+}
+
+/// The first line that the guest sends to the console, and the length of the second.
+pub const CONSOLE_TEXT: &[u8] = b"kiln self-test console\n";
+pub const CONSOLE_LONG: usize = 4096;
+/// How often the guest then asks for an answer.
+pub const CONSOLE_TURNS: u32 = 3;
+
+/// Byte `n` of the second line: all that can be printed, in turn.
+pub fn console_byte(n: usize) -> u8 {
+    b'!' + (n % 94) as u8
 }

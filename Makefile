@@ -1,0 +1,38 @@
+# kiln: what there is to do, each in one word. `make` alone lists them.
+
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help setup build demo test lint bench
+help:
+	@echo 'make demo    sets this machine up, builds kiln and boots a stock Linux kernel with it'
+	@echo 'make test    sets this machine up and runs every test: unit, integration, and in the lab (a nested host with KVM)'
+	@echo 'make lint    formatting, clippy, shellcheck, and no rust-vmm crate twice in the tree'
+	@echo 'make bench   kiln beside QEMU: start-up, size, exits'
+	@echo 'make build   the static binary: target/x86_64-unknown-linux-gnu/release/kiln'
+	@echo 'make setup   only sets this machine up (Debian 12, as root)'
+
+setup:
+	@tests/setup
+
+build: setup
+	cargo build --release
+
+demo: setup
+	@tests/demo
+
+test: setup
+	cargo test
+	cargo build --release
+	tests/lab/test
+
+# Two versions of one of these do not work together: the types of one are not those of the other.
+ONCE := vm-memory|vmm-sys-util|kvm-bindings|kvm-ioctls|virtio-queue|virtio-bindings|linux-loader|vhost
+
+lint: setup
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	@! cargo tree --duplicates --depth 0 --prefix none | grep -E '^($(ONCE)) v' || { echo 'lint: error: these crates are in the tree twice; see cargo tree --duplicates' >&2; exit 1; }
+	shellcheck -x tests/setup tests/demo tests/lab/run tests/lab/build tests/lab/test tests/lab/setup tests/lab/host/* tests/lab/guest/* tests/lab/cases/*.sh .ci/run
+
+bench: setup
+	tests/bench/run
