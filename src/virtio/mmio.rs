@@ -10,6 +10,9 @@ use crate::sys::Lock;
 use anyhow::Result;
 use std::sync::Arc;
 
+/// Bytes that a window answers: the registers, and the configuration space from 0x100 on.
+pub const LEN: u64 = 0x200;
+
 /// "virt".
 const MAGIC: u32 = 0x7472_6976;
 /// Whoever made the device; the specification leaves it open. "kiln".
@@ -28,7 +31,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// `base` is where the guest sees the window: 0x100 bytes of registers, then the configuration space; `line` is edge-triggered, and may be shared.
+    /// `base` is where the guest sees the window, which is [`LEN`] bytes; `line` is edge-triggered, and may be shared.
     pub fn new(
         id: &str,
         device: Box<dyn Device>,
