@@ -1,5 +1,11 @@
 //! Ways to interrupt the guest, whatever carries them (an irqfd, a chip's input pin, a test).
 
+#[cfg(test)]
+pub mod fakes;
+mod shared;
+
+pub use shared::Shared;
+
 /// A message or an edge: an MSI vector, an edge-triggered line.
 pub trait Interrupt: Send + Sync {
     fn raise(&self);

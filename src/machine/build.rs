@@ -11,6 +11,7 @@ use crate::config::{Config, Transport};
 use crate::devices::{self, Host};
 use crate::event::Notify;
 use crate::host::stream;
+use crate::irq::Shared;
 use crate::kvm::{self, Reserved, Vm};
 use crate::mem::Memory;
 use crate::part::Part;
@@ -132,11 +133,13 @@ impl Building {
 
     fn serial(&mut self, config: &Config) -> Result<()> {
         ensure!(config.serial.len() <= layout::COM.len(), "--serial: there are {} ports", layout::COM.len());
+        // As on a PC, ttyS0 and ttyS2 share a line, and so do ttyS1 and ttyS3.
+        let [first, second] = layout::IRQ_COM.map(|gsi| Shared::new(self.vm.line(gsi)));
         for (n, spec) in config.serial.iter().enumerate() {
             let stream = stream::open_console(spec, &format!("ttyS{n}"), &self.notify)
                 .with_context(|| format!("--serial {spec}"))?;
-            let line = self.vm.line(layout::COM_IRQ[n]);
-            let serial = platform::serial::Serial::new(&format!("serial{n}"), line, stream);
+            let line = if n % 2 == 0 { &first } else { &second };
+            let serial = platform::serial::Serial::new(&format!("serial{n}"), line.wire(), stream);
             self.port(layout::COM[n], 8, serial.clone())?;
             self.parts.push(serial);
         }

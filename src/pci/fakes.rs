@@ -1,37 +1,13 @@
 //! For tests: the board's side of interrupts and doorbells, which only takes notes.
 
 use crate::bus::Doorbells;
-use crate::irq::{Interrupt, Line, Message, Messages};
+pub use crate::irq::fakes::Level;
+use crate::irq::{Interrupt, Message, Messages};
 use crate::sys::{EventFd, Lock};
 use anyhow::{Result, ensure};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-/// A line: its level, and how often it rose.
-#[derive(Default)]
-pub struct Level {
-    up: AtomicBool,
-    rises: AtomicUsize,
-}
-
-impl Level {
-    pub fn up(&self) -> bool {
-        self.up.load(Ordering::SeqCst)
-    }
-
-    pub fn rises(&self) -> usize {
-        self.rises.load(Ordering::SeqCst)
-    }
-}
-
-impl Line for Level {
-    fn set(&self, asserted: bool) {
-        if !self.up.swap(asserted, Ordering::SeqCst) && asserted {
-            self.rises.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-}
 
 /// Messages that were sent, as (address, data); clones share them.
 #[derive(Default, Clone)]

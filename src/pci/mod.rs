@@ -5,13 +5,11 @@ mod bar;
 mod config;
 #[cfg(test)]
 pub mod fakes;
-mod intx;
 pub mod msix;
 mod root;
 
 pub use bar::{Addresses, Bars, Width};
 pub use config::{Class, Config, Identity, touches};
-pub use intx::Shared;
 pub use msix::Msix;
 pub use root::{Intx, Root};
 

@@ -1,9 +1,9 @@
 //! The root bus: 32 slots, the host bridge in the first, and the two ways to their configuration spaces:
 //! ports 0xcf8 and 0xcfc (PCI 3.0, 3.2.2.3.2), and the memory-mapped window (PCI Express 4.0, 7.2.2, "ECAM").
 
-use super::{Addresses, Bars, Class, Config, Function, Identity, Shared, Socket};
+use super::{Addresses, Bars, Class, Config, Function, Identity, Socket};
 use crate::bus::{Bus, Mmio};
-use crate::irq::Line;
+use crate::irq::{Line, Shared};
 use crate::sys::Lock;
 use anyhow::{Context, Result, ensure};
 use std::ops::Range;

@@ -52,6 +52,8 @@ pub const RAM_ABOVE: u64 = 0x1_0000_0000;
 /// 0 (the PIT) too: KVM connects them so from the start, and another connection costs milliseconds.
 pub const IRQ_KEYBOARD: u32 = 1;
 pub const IRQ_RTC: u32 = 8;
+/// COM1 and COM3, COM2 and COM4.
+pub const IRQ_COM: [u32; 2] = [4, 3];
 /// System control interrupt (ACPI): level, active high.
 pub const IRQ_SCI: u32 = 9;
 /// PCI INTA..INTD: level, active high.
@@ -61,7 +63,6 @@ pub const IRQ_VIRTIO_MMIO: [u32; 7] = [5, 10, 11, 20, 21, 22, 23];
 
 /// I/O ports.
 pub const COM: [u16; 4] = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
-pub const COM_IRQ: [u32; 4] = [4, 3, 4, 3];
 pub const CMOS: u16 = 0x70;
 pub const I8042_DATA: u16 = 0x60;
 pub const I8042_COMMAND: u16 = 0x64;

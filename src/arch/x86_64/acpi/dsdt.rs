@@ -69,7 +69,7 @@ fn processor(uid: u32) -> Simple {
 }
 
 fn serial_port(n: usize, ports: usize) -> Option<Simple> {
-    let (port, irq) = (*layout::COM.get(n)?, *layout::COM_IRQ.get(n)?);
+    let (port, irq) = (*layout::COM.get(n)?, layout::IRQ_COM[n % 2]);
     // The third and fourth port have the lines of the first and second.
     let irq = Interrupt::new(true, true, false, ports > 2, irq);
     let device = Simple::new(format!("COM{}", n + 1), &EISAName::new("PNP0501"), Some(n as u32));

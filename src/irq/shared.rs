@@ -1,4 +1,5 @@
-//! INTx (PCI 3.0, 2.2.6): several functions pull one interrupt line, which is up while any of them pulls.
+//! One interrupt line that several sources pull, and which is up while any of them does:
+//! INTx of PCI functions (PCI 3.0, 2.2.6), the serial ports of a PC.
 
 use crate::irq::Line;
 use crate::sys::Lock;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pci::fakes::Level;
+use crate::irq::fakes::Level;
 
 #[test]
 fn the_line_is_up_while_any_source_pulls_it() {
