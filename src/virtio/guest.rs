@@ -71,7 +71,7 @@ impl Guest {
         let part: Arc<dyn Part> = match over {
             Over::Mmio => {
                 let window = mmio::Window::new("test0", device, &mem, line.clone(), doors.clone(), WINDOW);
-                bus.insert(WINDOW, 0x1000, window.clone()).unwrap();
+                bus.insert(WINDOW, mmio::LEN, window.clone()).unwrap();
                 window
             }
             _ => {

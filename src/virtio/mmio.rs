@@ -31,7 +31,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// `base` is where the guest sees the window: 0x100 bytes of registers, then the configuration space; `line` is edge-triggered, and may be shared.
+    /// `base` is where the guest sees the window, which is [`LEN`] bytes; `line` is edge-triggered, and may be shared.
     pub fn new(
         id: &str,
         device: Box<dyn Device>,

@@ -18,9 +18,13 @@ fn the_line_is_up_while_any_source_pulls_it() {
         wire.set(asserted);
         assert_eq!(line.up(), up);
     }
+    a.set(true);
+    a.set(true);
+    a.set(false);
+    assert!(!line.up(), "asserting twice is asserting once");
     b.set(true);
     assert!(line.up());
     drop(b);
     assert!(!line.up(), "a source that goes away lets go");
-    assert_eq!(line.rises(), 2);
+    assert_eq!(line.rises(), 3);
 }

@@ -69,6 +69,8 @@ fn kiln_assigns_aligned_addresses_that_do_not_overlap() {
     assert_eq!(two.bars.mapped(0), Some(0xc000_4000));
     assert_eq!([0xc000_0fff, 0xc000_1000, 0xc000_4000, 0x1_0000_3fff].map(|at| b.at(at)), [10, 0xff, 20, 11]);
     assert_eq!((one.config.u32(0x10), one.config.u32(0x18), one.config.u32(0x1c)), (0xc000_0000, 0xc, 1));
+    let next = [(); 2].map(|()| b.addresses.take(0x2000, Width::Bits32).unwrap());
+    assert_eq!(next, [0xc000_8000, 0xc000_a000]);
     let full = b.addresses.take(0x1_0000, Width::Bits32).unwrap_err();
     assert_eq!(format!("{full:#}"), "no addresses are left for a BAR of 0x10000 bytes");
 }

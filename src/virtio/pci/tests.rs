@@ -136,6 +136,11 @@ fn the_window_in_configuration_space_reaches_the_bar() {
         point(at, len);
         g.w32(cap + 16, 0);
     }
+    g.w16(pci(4), 2);
+    let before = g.read::<8>(BASE + DEVICE);
+    point(DEVICE + 1, 3);
+    g.w32(cap + 16, 0x5555_5555);
+    assert_eq!(g.read::<8>(BASE + DEVICE), before, "three bytes are no access");
     g.bus.write(cap + 4, &[1]);
     point(0x14, 1);
     g.w32(cap + 16, 0);
