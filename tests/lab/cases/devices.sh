@@ -33,6 +33,9 @@ two_disks() {
     [ "$(head -n 1 b)" = second ] || fail "what the guest wrote to the second disk is not there"
 }
 
+# Linux drops what is sent between "set up" and the moment when it has seen the carrier.
+up="ip link set eth0 up; until grep -q up /sys/class/net/eth0/operstate; do sleep 0.1; done"
+
 # A ping from the guest to the host's end of the tap, and from the host to the guest.
 ping_tap() {
     tunctl -t tap7 >/dev/null
@@ -40,7 +43,7 @@ ping_tap() {
     ip link set tap7 up
     (until ping -c 1 -W 1 10.7.0.2 >/dev/null 2>&1; do [ -e /tmp/case ] || exit; done && echo answered >from-host) &
     booted cloud-6.1 --net tap=tap7,mac=02:00:00:00:00:07 "$@" \
-        --append 'quiet kiln.run="cat /sys/class/net/eth0/address; ip address add 10.7.0.2/24 dev eth0; ip link set eth0 up; ping -c 5 -W 5 10.7.0.1"'
+        --append "quiet kiln.run=\"cat /sys/class/net/eth0/address; ip address add 10.7.0.2/24 dev eth0; $up; ping -c 5 -W 5 10.7.0.1\""
     says '02:00:00:00:00:07'
     says '5 packets received'
     says 'kiln.run: exit status 0'
@@ -58,7 +61,7 @@ tcp_tap() {
     mkfifo open
     nc -l -p 1001 <open >received &
     exec 9>open
-    booted cloud-6.1 --net tap=tap8 --append 'quiet kiln.run="ip address add 10.8.0.2/24 dev eth0; ip link set eth0 up; nc 10.8.0.1 1000 </dev/console >/data; wc -c /data; sha256sum /data; nc 10.8.0.1 1001 </data"'
+    booted cloud-6.1 --net tap=tap8 --append "quiet kiln.run=\"ip address add 10.8.0.2/24 dev eth0; $up; nc 10.8.0.1 1000 </dev/console >/data; wc -c /data; sha256sum /data; nc 10.8.0.1 1001 </data\""
     exec 9>&-
     wait
     says "$(sha256sum <sent | cut -d' ' -f1)"
