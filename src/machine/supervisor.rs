@@ -4,6 +4,7 @@ use super::Machine;
 use crate::config::{Config, Reboot};
 use crate::event::Request;
 use crate::host::stream;
+use crate::sys::forget_startup_code;
 use anyhow::Result;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ pub fn run(config: Config) -> Result<Outcome> {
     let deadline = config.timeout.map(|t| Instant::now() + t);
     let mut machine = Machine::build(config)?;
     machine.power_on()?;
+    forget_startup_code();
     let outcome = machine.supervise(deadline);
     machine.end();
     stream::drain();

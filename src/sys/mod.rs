@@ -12,12 +12,14 @@ pub mod signal;
 pub mod socket;
 pub mod tap;
 pub mod term;
+mod text;
 
 pub use call::{accept_calls, call_out};
 pub use heap::{return_large_buffers, share_heap};
 pub use lock::Lock;
 pub use memfd::memfd;
 pub use poll::{Poll, Token};
+pub use text::forget_startup_code;
 pub use vmm_sys_util::eventfd::EventFd;
 
 /// A new eventfd with counter 0, non-blocking and close-on-exec.
