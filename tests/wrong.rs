@@ -77,3 +77,14 @@ fn a_kernel_that_does_not_fit_says_how_much_memory_would_do() {
     let text = says(&[&big, "--memory", "16M"]);
     assert!(text.contains("--memory"), "{text}");
 }
+
+#[test]
+fn huge_pages_that_are_not_there_are_missed_before_the_guest_is() {
+    if !have_kvm("huge pages") {
+        return;
+    }
+    let dir = scratch();
+    let good = file(&dir, "good.elf", &guest(&HALT)).display().to_string();
+    let text = says(&[&good, "--memory", "size=1T,hugepages=2M"]);
+    assert!(text.contains("--memory") && text.contains("nr_hugepages"), "{text}");
+}

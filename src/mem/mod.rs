@@ -38,21 +38,23 @@ struct Ram {
 impl Memory {
     /// Maps `ranges` of (guest physical address, length), in rising order, from one memfd.
     /// `page` is the huge page size in bytes (2 MiB or 1 GiB), or `None` for ordinary pages.
-    /// Nothing is reserved: the host gives pages as the guest touches them.
+    /// Ordinary pages are not reserved: the host gives them as the guest touches them. Huge pages are.
     pub fn new(ranges: &[(u64, u64)], page: Option<u64>) -> Result<Memory> {
         let total =
             ranges.iter().try_fold(0u64, |sum, (_, len)| sum.checked_add(*len)).context("memory size overflows")?;
         let file = memfd(total, page)?;
         let shared = Arc::new(file.try_clone()?);
+        // Huge pages are a scarce stock: without a reservation a guest that touches one too many ends in SIGBUS.
+        let reserve = if page.is_some() { 0 } else { libc::MAP_NORESERVE };
         let mut offset = 0;
         let mut regions = Vec::new();
         for &(base, len) in ranges {
             let mapping = MmapRegionBuilder::new(usize::try_from(len)?)
                 .with_file_offset(FileOffset::from_arc(shared.clone(), offset))
                 .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
-                .with_mmap_flags(libc::MAP_SHARED | libc::MAP_NORESERVE)
+                .with_mmap_flags(libc::MAP_SHARED | reserve)
                 .build()
-                .with_context(|| format!("map {len} bytes of guest memory"))?;
+                .with_context(|| too_little(len, page))?;
             let region = GuestRegionMmap::new(mapping, GuestAddress(base));
             regions.push(region.with_context(|| format!("guest memory at {base:#x} wraps around"))?);
             offset += len;
@@ -110,6 +112,19 @@ impl Memory {
         let rc = unsafe { libc::fallocate(self.0.file.as_raw_fd(), mode, 0, self.size() as libc::off_t) };
         ensure!(rc == 0, "clear guest memory: {}", std::io::Error::last_os_error());
         Ok(())
+    }
+}
+
+fn too_little(len: u64, page: Option<u64>) -> String {
+    match page {
+        None => format!("map {len} bytes of guest memory"),
+        Some(page) => {
+            let (kib, pages) = (page >> 10, len / page);
+            format!(
+                "map {pages} huge pages of {kib} KiB (as root, \
+                 `echo {pages} >/sys/kernel/mm/hugepages/hugepages-{kib}kB/nr_hugepages` sets them aside)"
+            )
+        }
     }
 }
 
