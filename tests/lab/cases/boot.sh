@@ -31,3 +31,11 @@ it "cloud-6.1, unpacked by itself" hello cloud-6.1 1 --boot-decompressor
 it "i386 kernel" i386
 it "topology 2 sockets, 2 cores, 1 thread" topology 2 2 1
 it "topology 1 socket, 2 cores, 2 threads" topology 1 2 2
+
+# 5 GiB: 3 below the PCI hole, 2 above 4 GiB.
+memory_above() {
+    booted cloud-6.1 --memory 5G --append 'quiet kiln.run="grep MemTotal /proc/meminfo; cat /proc/iomem"'
+    grep -qE '^MemTotal: +(49|50|51)[0-9]{5} kB' console || fail "the guest does not have 5 GiB"
+    says '100000000-17fffffff : System RAM'
+}
+it "memory above 4 GiB" memory_above
