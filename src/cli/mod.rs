@@ -10,6 +10,7 @@ mod table;
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
+use std::io::Write;
 use std::process::ExitCode;
 
 pub use status::Status;
@@ -55,7 +56,14 @@ pub fn main() -> ExitCode {
 fn log_to_stderr() {
     let level = env_logger::Env::new().filter_or("KILN_LOG", "warn");
     let target = env_logger::Target::Pipe(Box::new(crate::sys::term::Stderr));
-    env_logger::Builder::from_env(level).format_timestamp(None).target(target).init();
+    env_logger::Builder::from_env(level)
+        .format(|line, record| match record.level() {
+            log::Level::Warn => writeln!(line, "kiln: warning: {}", record.args()),
+            log::Level::Error => writeln!(line, "kiln: {}", record.args()),
+            _ => writeln!(line, "kiln: {}: {}", record.target(), record.args()),
+        })
+        .target(target)
+        .init();
 }
 
 fn top() -> Command {

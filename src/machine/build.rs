@@ -77,8 +77,20 @@ impl Machine {
             cpus.push(Cpu { runner: Runner::new(vcpu), cpuid, apic_id });
         }
         let machine = Machine { config, kernel, memory, vm, acpi, parts, power, board, cpus, inbox };
-        machine.load()?;
+        let entry = machine.load()?;
+        if matches!(entry, boot::Entry::Linux64 { .. } | boot::Entry::Linux32 { .. }) {
+            warn_of_host();
+        }
         Ok(machine)
+    }
+}
+
+/// A kernel that stops half-way without a word would be taken for broken.
+fn warn_of_host() {
+    if kvm::backend::Processor::detect().engine.is_none() {
+        log::warn!(
+            "the KVM of this host interprets a kernel's code (PVM): stock Linux does not reach user space; see `kiln doctor`"
+        );
     }
 }
 

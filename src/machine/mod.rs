@@ -74,11 +74,12 @@ impl Machine {
         for cpu in &self.cpus {
             arch::vcpu::reset(&cpu.runner.vcpu().lock(), &cpu.cpuid, cpu.apic_id)?;
         }
-        self.load()
+        self.load()?;
+        Ok(())
     }
 
     /// Puts tables and payload into memory and the first vCPU at the payload's entry.
-    fn load(&self) -> Result<()> {
+    fn load(&self) -> Result<boot::Entry> {
         arch::acpi::write(&self.memory, &self.acpi)?;
         let loaded = self.kernel.load(&self.memory)?;
         log::info!("{}", loaded.format);
@@ -86,7 +87,8 @@ impl Machine {
         let sregs = first.fd().get_sregs().context("get system registers")?;
         let (regs, sregs) = boot::registers(&loaded.entry, sregs);
         first.fd().set_sregs(&sregs).context("set system registers")?;
-        first.fd().set_regs(&regs).context("set registers")
+        first.fd().set_regs(&regs).context("set registers")?;
+        Ok(loaded.entry)
     }
 
     /// Ends the vCPU threads.
