@@ -12,7 +12,7 @@
 //!                 MP table and SMBIOS later
 //!       0x100000  extended RAM: kernel, initrd at its top
 //!     0xc0000000  end of low RAM at the latest; 32-bit BARs
-//!     0xe0000000  PCI configuration space (ECAM), 256 buses
+//!     0xe0000000  PCI configuration space (ECAM), 1 MiB a bus
 //!     0xf0000000  virtio-mmio windows
 //!     0xfec00000  IOAPIC
 //!     0xfee00000  local APICs, MSI window
@@ -36,9 +36,9 @@ pub const HOLE: u64 = 0xc000_0000;
 pub const PCI_MMIO: u64 = 0xc000_0000;
 pub const PCI_MMIO_END: u64 = 0xe000_0000;
 pub const ECAM: u64 = 0xe000_0000;
-pub const ECAM_LEN: u64 = 0x1000_0000;
-/// Buses the ECAM window covers.
-pub const ECAM_BUSES: u64 = 256;
+pub const ECAM_LEN: u64 = ECAM_BUSES << 20;
+/// Buses there are. Linux looks for devices on every bus that it is told of, one exit to user space for each.
+pub const ECAM_BUSES: u64 = 1;
 pub const VIRTIO_MMIO: u64 = 0xf000_0000;
 /// Bytes between two virtio-mmio windows.
 pub const VIRTIO_MMIO_STEP: u64 = 0x1000;
