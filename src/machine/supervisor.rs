@@ -25,6 +25,8 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// How long the guest has run when kiln gives back what only its start needed; before, it would fetch some of it again.
+const SETTLED: Duration = Duration::from_millis(100);
 /// After the first line of a panic, how long the guest may take to print the rest.
 const PANIC_GRACE: Duration = Duration::from_secs(3);
 
@@ -33,7 +35,6 @@ pub fn run(config: Config) -> Result<Outcome> {
     let deadline = config.timeout.map(|t| Instant::now() + t);
     let mut machine = Machine::build(config)?;
     machine.power_on()?;
-    forget_startup_code();
     let outcome = machine.supervise(deadline);
     machine.end();
     stream::drain();
@@ -43,13 +44,18 @@ pub fn run(config: Config) -> Result<Outcome> {
 impl Machine {
     fn supervise(&self, deadline: Option<Instant>) -> Outcome {
         let mut panicking: Option<Instant> = None;
+        let mut settled = Some(Instant::now() + SETTLED);
         loop {
-            let until = panicking.into_iter().chain(deadline).min();
+            if settled.take_if(|at| Instant::now() >= *at).is_some() {
+                forget_startup_code();
+            }
+            let until = panicking.into_iter().chain(deadline).chain(settled).min();
             let request = match until {
                 None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => self.inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
             let outcome = match request {
+                Err(RecvTimeoutError::Timeout) if settled.is_some_and(|at| Instant::now() >= at) => None,
                 Err(RecvTimeoutError::Timeout) if panicking.is_some() => Some(Outcome::Panicked),
                 Err(RecvTimeoutError::Timeout) => Some(Outcome::TimedOut),
                 Err(RecvTimeoutError::Disconnected) => Some(Outcome::Failed("the machine is gone".into())),
