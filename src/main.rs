@@ -10,10 +10,13 @@ mod bus;
 mod config;
 mod event;
 mod irq;
+mod klog;
+mod ktap;
 mod part;
 
 mod mem;
 
+mod agent;
 mod boot;
 mod host;
 mod kvm;
@@ -27,6 +30,8 @@ mod devices;
 
 mod machine;
 
+mod ci;
+mod exec;
 mod selftest;
 
 mod cli;

@@ -2,4 +2,5 @@
 
 pub mod image;
 pub mod link;
+pub mod share;
 pub mod stream;

@@ -1,0 +1,1 @@
+//! The guest agent: kiln itself as process 1 of a guest, and the host's end of the channel to it.
