@@ -22,6 +22,8 @@ pub enum Request {
     PowerButton,
     /// The user ended the guest from the terminal (Ctrl-A x).
     UserQuit,
+    /// Whoever started the machine needs it no more.
+    Dismiss,
     /// Part of kiln itself failed while the guest ran.
     Failed(String),
 }

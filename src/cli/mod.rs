@@ -1,7 +1,9 @@
 //! The command line: subcommands, and what their results mean as exit statuses (docs/exit-status.md).
 
 mod doctor;
+mod flags;
 mod generate;
+
 mod run;
 mod selftest;
 mod status;

@@ -47,7 +47,7 @@ impl From<Status> for ExitCode {
 /// Says on stderr what the status alone does not tell.
 pub fn report(outcome: Outcome) -> Status {
     match outcome {
-        Outcome::Shutdown | Outcome::Reset => Status::Success,
+        Outcome::Shutdown | Outcome::Reset | Outcome::Dismissed => Status::Success,
         Outcome::UserQuit => Status::UserQuit,
         Outcome::DebugExit(value) => Status::DebugExit(value),
         Outcome::Panicked => say("the guest panicked", Status::Panicked),

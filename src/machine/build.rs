@@ -21,6 +21,7 @@ use crate::virtio::Device;
 use anyhow::{Context, Result, ensure};
 use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
 /// The buses, and what has been put on them.
 pub(super) struct Building {
@@ -35,7 +36,9 @@ pub(super) struct Building {
 }
 
 impl Machine {
-    pub(super) fn build(mut config: Config) -> Result<Machine> {
+    /// Errors name the option or file that is wrong.
+    pub fn build(mut config: Config) -> Result<Machine> {
+        let deadline = config.timeout.map(|t| Instant::now() + t);
         let ranges = layout::ram(config.memory.size);
         if config.transport == Transport::Mmio && without_acpi(&config.payload.cmdline) {
             config.payload.linux_args += &attach::parameters(config.devices.len());
@@ -76,7 +79,7 @@ impl Machine {
             arch::vcpu::setup(&vcpu, &cpuid)?;
             cpus.push(Cpu { runner: Runner::new(vcpu), cpuid, apic_id });
         }
-        let machine = Machine { config, kernel, memory, vm, acpi, parts, power, board, cpus, inbox };
+        let machine = Machine { config, kernel, memory, vm, acpi, parts, power, board, cpus, inbox, deadline };
         let entry = machine.load()?;
         if matches!(entry, boot::Entry::Linux64 { .. } | boot::Entry::Linux32 { .. }) {
             warn_of_host();

@@ -9,7 +9,7 @@ mod gate;
 mod supervisor;
 mod vcpu;
 
-pub use supervisor::{Outcome, run};
+pub use supervisor::{Outcome, Ran, run};
 
 use crate::arch::{self, boot};
 use crate::config::Config;
@@ -21,6 +21,7 @@ use crate::platform::power::Power;
 use anyhow::{Context, Result};
 use kvm_bindings::CpuId;
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 use vcpu::{Board, Runner};
 
 pub struct Machine {
@@ -35,6 +36,8 @@ pub struct Machine {
     board: Arc<Board>,
     cpus: Vec<Cpu>,
     inbox: mpsc::Receiver<Request>,
+    /// When `--timeout` runs out.
+    deadline: Option<Instant>,
 }
 
 /// A vCPU, its thread, and what it was set up with.

@@ -2,7 +2,7 @@
 
 use super::Machine;
 use crate::config::{Config, Reboot};
-use crate::event::Request;
+use crate::event::{Notify, Request};
 use crate::host::stream;
 use crate::sys::forget_startup_code;
 use anyhow::Result;
@@ -22,7 +22,16 @@ pub enum Outcome {
     DebugExit(u32),
     TimedOut,
     UserQuit,
+    /// Whoever started it needs it no more.
+    Dismissed,
     Failed(String),
+}
+
+/// A guest that has run, and when it began to.
+pub struct Ran {
+    pub outcome: Outcome,
+    /// Just before the first vCPU entered the guest.
+    pub began: Instant,
 }
 
 /// How long the guest has run when kiln gives back what only its start needed; before, it would fetch some of it again.
@@ -30,44 +39,69 @@ const SETTLED: Duration = Duration::from_millis(100);
 /// After the first line of a panic, how long the guest may take to print the rest.
 const PANIC_GRACE: Duration = Duration::from_secs(3);
 
+/// What happens when its time has come, unless something else happened before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alarm {
+    /// Start-up is over.
+    Settled,
+    /// A panicking guest has had the time to say why.
+    Panic,
+    /// `--timeout`.
+    Deadline,
+}
+
 /// Builds the machine and runs its guest to its end. Errors come from before the guest ran.
 pub fn run(config: Config) -> Result<Outcome> {
-    let deadline = config.timeout.map(|t| Instant::now() + t);
-    let mut machine = Machine::build(config)?;
-    machine.power_on()?;
-    let outcome = machine.supervise(deadline);
-    machine.end();
-    stream::drain();
-    Ok(outcome)
+    Machine::build(config)?.run().map(|ran| ran.outcome)
 }
 
 impl Machine {
-    fn supervise(&self, deadline: Option<Instant>) -> Outcome {
-        let mut panicking: Option<Instant> = None;
-        let mut settled = Some(Instant::now() + SETTLED);
+    /// Runs the guest to its end. The time of `--timeout` counts from [`Machine::build`].
+    pub fn run(mut self) -> Result<Ran> {
+        let began = Instant::now();
+        self.power_on()?;
+        let outcome = self.supervise(began);
+        self.end();
+        stream::drain();
+        Ok(Ran { outcome, began })
+    }
+
+    /// To ask something of the machine from another thread.
+    pub fn notify(&self) -> Notify {
+        self.board.notify.clone()
+    }
+
+    fn supervise(&self, began: Instant) -> Outcome {
+        let mut alarms = vec![(began + SETTLED, Alarm::Settled)];
+        alarms.extend(self.deadline.map(|at| (at, Alarm::Deadline)));
+        let panicking = |alarms: &[(Instant, Alarm)]| alarms.iter().any(|(_, what)| *what == Alarm::Panic);
         loop {
-            if settled.take_if(|at| Instant::now() >= *at).is_some() {
-                forget_startup_code();
-            }
-            let until = panicking.into_iter().chain(deadline).chain(settled).min();
-            let request = match until {
-                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => self.inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
-            };
-            let outcome = match request {
-                Err(RecvTimeoutError::Timeout) if settled.is_some_and(|at| Instant::now() >= at) => None,
-                Err(RecvTimeoutError::Timeout) if panicking.is_some() => Some(Outcome::Panicked),
-                Err(RecvTimeoutError::Timeout) => Some(Outcome::TimedOut),
-                Err(RecvTimeoutError::Disconnected) => Some(Outcome::Failed("the machine is gone".into())),
+            let next = alarms.iter().min_by_key(|(at, _)| *at).copied();
+            let outcome = match self.request(next.map(|(at, _)| at)) {
                 Ok(Request::Panicking) => {
-                    panicking.get_or_insert(Instant::now() + PANIC_GRACE);
+                    if !panicking(&alarms) {
+                        alarms.push((Instant::now() + PANIC_GRACE, Alarm::Panic));
+                    }
                     None
                 }
-                Ok(request) => self.end_of(request, panicking.is_some()),
+                Ok(request) => self.end_of(request, panicking(&alarms)),
+                Err(RecvTimeoutError::Timeout) => {
+                    alarms.retain(|alarm| Some(*alarm) != next);
+                    next.and_then(|(_, what)| went_off(what, panicking(&alarms)))
+                }
+                Err(RecvTimeoutError::Disconnected) => Some(Outcome::Failed("the machine is gone".into())),
             };
             if let Some(outcome) = outcome {
                 return outcome;
             }
+        }
+    }
+
+    /// The next request, waited for until then.
+    fn request(&self, until: Option<Instant>) -> Result<Request, RecvTimeoutError> {
+        match until {
+            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => self.inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
         }
     }
 
@@ -79,6 +113,7 @@ impl Machine {
                 None
             }
             Request::UserQuit => Some(Outcome::UserQuit),
+            Request::Dismiss => Some(Outcome::Dismissed),
             Request::Failed(why) => Some(Outcome::Failed(why)),
             Request::InternalError(text) => Some(Outcome::Fault(text)),
             Request::DebugExit(value) => Some(Outcome::DebugExit(value)),
@@ -104,5 +139,16 @@ impl Machine {
         self.reset()?;
         self.start();
         Ok(None)
+    }
+}
+
+fn went_off(alarm: Alarm, panicking: bool) -> Option<Outcome> {
+    match alarm {
+        Alarm::Settled => {
+            forget_startup_code();
+            None
+        }
+        Alarm::Deadline if !panicking => Some(Outcome::TimedOut),
+        Alarm::Panic | Alarm::Deadline => Some(Outcome::Panicked),
     }
 }
