@@ -26,9 +26,9 @@ struct State {
 }
 
 impl Inbox {
-    /// True the first time.
-    pub fn listen(&self, ready: Ready) -> bool {
-        self.state.lock().ready.replace(ready).is_none()
+    /// Replaces who is told that there is input.
+    pub fn listen(&self, ready: Ready) {
+        self.state.lock().ready = Some(ready);
     }
 
     pub fn read(&self, buf: &mut [u8]) -> usize {

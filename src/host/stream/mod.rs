@@ -5,6 +5,7 @@
 //! guest ◀─ read ── Inbox (bounded) ◀─ reader thread ◀─ Keys (Ctrl-A, terminal only) ◀─┘
 //! ```
 
+mod ends;
 mod file;
 mod input;
 mod keys;

@@ -1,8 +1,8 @@
 //! A pseudo terminal, whose path is told on standard error. Output while nobody has it open is dropped.
 
+use super::ends::Ends;
 use super::input::{Inbox, spawn};
 use super::output::{Output, Sink};
-use super::{Ready, Stream};
 use crate::sys::{fd, term};
 use anyhow::{Context, Result};
 use std::fs::File;
@@ -11,42 +11,23 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
-pub struct Pty {
-    pub(super) output: Arc<Output>,
-    inbox: Arc<Inbox>,
-    master: Arc<File>,
-}
-
-pub fn open(owner: &str) -> Result<Arc<Pty>> {
+pub fn open(owner: &str) -> Result<Arc<Ends>> {
     let (master, path) = term::open_pty().context("open a pseudo terminal")?;
     let _ = writeln!(term::Stderr, "{owner} is at {}", path.display());
     Ok(over(master))
 }
 
-pub(super) fn over(master: File) -> Arc<Pty> {
+pub(super) fn over(master: File) -> Arc<Ends> {
     let master = Arc::new(master);
-    Arc::new(Pty { output: Output::new(Master(master.clone())), inbox: Arc::default(), master })
-}
-
-impl Stream for Pty {
-    fn write(&self, data: &[u8]) {
-        self.output.write(data);
-    }
-
-    fn read(&self, buf: &mut [u8]) -> usize {
-        self.inbox.read(buf)
-    }
-
-    fn listen(&self, ready: Ready) {
-        if self.inbox.listen(ready) {
-            let (master, inbox) = (self.master.clone(), self.inbox.clone());
-            spawn("pty", move || {
-                if let Err(e) = collect(&master, &inbox) {
-                    log::error!("read pseudo terminal: {e}");
-                }
-            });
-        }
-    }
+    let output = Output::new(Master(master.clone()));
+    let reader = move |inbox: Arc<Inbox>| {
+        spawn("pty", move || {
+            if let Err(e) = collect(&master, &inbox) {
+                log::error!("read pseudo terminal: {e}");
+            }
+        });
+    };
+    Arc::new(Ends::new(output, Some(Box::new(reader))))
 }
 
 /// While nobody has the other end open, reads fail with EIO and poll says "hung up" at once, always:

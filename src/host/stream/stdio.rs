@@ -1,11 +1,12 @@
 //! Standard input and output. On a terminal, input is read from the start, whether the guest takes it or not:
 //! Ctrl-A x has to end a guest that hangs.
 
+use super::Stream;
+use super::ends::{Ends, Reader};
 use super::input::{Inbox, read_file, spawn};
 use super::keys::{Command, HELP, Keys};
 use super::output::Output;
 use super::sink::Descriptor;
-use super::{Ready, Stream};
 use crate::event::{Notify, Request};
 use crate::sys::{EventFd, Lock, fd, signal, term};
 use anyhow::{Context, Result, bail};
@@ -20,13 +21,6 @@ static OWNER: Lock<Option<String>> = Lock::new(None);
 /// Device number of /dev/null.
 const NULL: u64 = 0x103;
 
-struct Stdio {
-    output: Arc<Output>,
-    inbox: Arc<Inbox>,
-    /// A pipe or file, until someone listens.
-    input: Lock<Option<File>>,
-}
-
 pub fn open(owner: &str, notify: &Notify) -> Result<Arc<dyn Stream>> {
     let mut taken = OWNER.lock();
     if let Some(first) = &*taken {
@@ -35,37 +29,17 @@ pub fn open(owner: &str, notify: &Notify) -> Result<Arc<dyn Stream>> {
     *taken = Some(owner.to_string());
     let out = fd::duplicate(io::stdout()).and_then(Descriptor::shared).context("open standard output")?;
     let input = File::from(fd::duplicate(io::stdin()).context("open standard input")?);
-    let inbox = Arc::new(Inbox::default());
-    let mut stdio = Stdio { output: Output::new(out), inbox: inbox.clone(), input: Lock::new(None) };
+    let output = Output::new(out);
     if input.is_terminal() {
         let resized = signal::on_resize().context("watch the terminal's size")?;
-        let notify = notify.clone();
+        let (notify, stdio) = (notify.clone(), Ends::new(output, None).sized(|| term::size(io::stdout().as_fd())));
+        let inbox = stdio.inbox.clone();
         spawn("stdin", move || read_terminal(input, &resized, &inbox, &notify));
-    } else if input.metadata().is_ok_and(|m| m.rdev() != NULL) {
-        stdio.input = Lock::new(Some(input));
+        return Ok(Arc::new(stdio));
     }
-    Ok(Arc::new(stdio))
-}
-
-impl Stream for Stdio {
-    fn write(&self, data: &[u8]) {
-        self.output.write(data);
-    }
-
-    fn read(&self, buf: &mut [u8]) -> usize {
-        self.inbox.read(buf)
-    }
-
-    fn listen(&self, ready: Ready) {
-        self.inbox.listen(ready);
-        if let Some(file) = self.input.lock().take() {
-            read_file(file, self.inbox.clone());
-        }
-    }
-
-    fn size(&self) -> Option<(u16, u16)> {
-        term::size(io::stdout().as_fd())
-    }
+    let null = input.metadata().is_ok_and(|m| m.rdev() == NULL);
+    let reader: Reader = Box::new(|inbox| read_file(input, inbox));
+    Ok(Arc::new(Ends::new(output, (!null).then_some(reader)).sized(|| term::size(io::stdout().as_fd()))))
 }
 
 fn read_terminal(input: File, resized: &EventFd, inbox: &Inbox, notify: &Notify) {

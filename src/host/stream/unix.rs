@@ -1,9 +1,9 @@
 //! A listening unix socket: one client at a time, and the next one when it left.
 //! Output while nobody is connected is dropped.
 
+use super::ends::Ends;
 use super::input::{Inbox, spawn};
 use super::output::{Output, Sink, remove_when_drained};
-use super::{Ready, Stream};
 use crate::sys::{Lock, fd};
 use anyhow::{Context, Result, bail};
 use std::io::{self, Read};
@@ -13,14 +13,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 
-pub struct Unix {
-    pub(super) output: Arc<Output>,
-    inbox: Arc<Inbox>,
-}
-
 type Client = Arc<Lock<Option<Arc<UnixStream>>>>;
 
-pub fn listen(path: &Path) -> Result<Arc<Unix>> {
+pub fn listen(path: &Path) -> Result<Arc<Ends>> {
     let name = || format!("listen on {}", path.display());
     let length = path.as_os_str().len();
     if length > fd::UNIX_PATH_MAX {
@@ -29,8 +24,9 @@ pub fn listen(path: &Path) -> Result<Arc<Unix>> {
     remove_stale(path).with_context(name)?;
     let listener = fd::listen_privately(path).with_context(name)?;
     remove_when_drained(path.to_path_buf());
-    let (client, inbox) = (Client::default(), Arc::new(Inbox::default()));
-    let stream = Unix { output: Output::new(Guest(client.clone())), inbox: inbox.clone() };
+    let client = Client::default();
+    let stream = Ends::new(Output::new(Guest(client.clone())), None);
+    let inbox = stream.inbox.clone();
     spawn("unix", move || serve(&listener, &client, &inbox));
     Ok(Arc::new(stream))
 }
@@ -84,20 +80,6 @@ fn receive(stream: &UnixStream, inbox: &Inbox) {
             }
             Err(_) => return,
         }
-    }
-}
-
-impl Stream for Unix {
-    fn write(&self, data: &[u8]) {
-        self.output.write(data);
-    }
-
-    fn read(&self, buf: &mut [u8]) -> usize {
-        self.inbox.read(buf)
-    }
-
-    fn listen(&self, ready: Ready) {
-        self.inbox.listen(ready);
     }
 }
 
