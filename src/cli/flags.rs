@@ -19,6 +19,10 @@ pub fn add(command: Command, memory: &'static str) -> Command {
             .value_name("FILE")
             .action(ArgAction::Append)
             .help("Initial RAM disk; several are joined (for a multiboot kernel each is a module)"),
+        path("dump-on-panic")
+            .long("dump-on-panic")
+            .value_name("FILE")
+            .help("When the guest panics or faults, write its memory there, for crash and drgn"),
         text("append", "ARGS", "Kernel arguments added to the default ones"),
         Arg::new("boot-decompressor")
             .long("boot-decompressor")
@@ -48,6 +52,7 @@ pub fn config(m: &ArgMatches, kernel: PathBuf) -> Result<Config> {
         debug_exit: m.get_one::<String>("debug-exit").map(|p| port(p)).transpose().context("--debug-exit")?,
         reboot: None,
         timeout: m.get_one::<String>("timeout").map(|t| timeout(t)).transpose().context("--timeout")?,
+        dump: m.get_one::<PathBuf>("dump-on-panic").cloned(),
     })
 }
 

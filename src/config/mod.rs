@@ -24,6 +24,8 @@ pub struct Config {
     /// What a guest's reset does. Without a word: a reset restarts the guest, a triple fault ends it.
     pub reboot: Option<Reboot>,
     pub timeout: Option<Duration>,
+    /// Where guest memory goes when the guest panics or faults.
+    pub dump: Option<PathBuf>,
 }
 
 /// What runs in the guest.

@@ -5,6 +5,9 @@ use kvm_bindings as kb;
 use kvm_ioctls::VcpuFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+/// Number of the MSR (SDM 4, table 2-2).
+const KERNEL_GS_BASE: u32 = 0xc000_0102;
+
 pub struct Vcpu {
     fd: VcpuFd,
 }
@@ -104,6 +107,14 @@ impl Vcpu {
         region[XSTATE_BV] = 3;
         // SAFETY: KVM reads what KVM_CAP_XSAVE2 says; see above for why that is less than 16 KiB.
         unsafe { self.fd.set_xsave2(&state) }.context("reset FPU")
+    }
+
+    /// What SWAPGS puts into the GS base (MSR KERNEL_GS_BASE).
+    pub fn kernel_gs_base(&self) -> Result<u64> {
+        let wanted = [kb::kvm_msr_entry { index: KERNEL_GS_BASE, ..Default::default() }];
+        let mut msrs = kb::Msrs::from_entries(&wanted).ok().context("allocate MSRs")?;
+        let n = self.fd.get_msrs(&mut msrs).context("get KERNEL_GS_BASE")?;
+        msrs.as_slice().get(..n).and_then(<[_]>::first).map(|m| m.data).context("KVM does not know KERNEL_GS_BASE")
     }
 
     fn exit(&mut self) -> Exit<'_> {

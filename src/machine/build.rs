@@ -2,6 +2,7 @@
 //! files is found before the VM exists.
 
 use super::attach::{self, Slots};
+use super::dump;
 use super::gate::Gate;
 use super::vcpu::{Board, Runner};
 use super::{Cpu, Machine};
@@ -43,6 +44,7 @@ impl Machine {
         if config.transport == Transport::Mmio && without_acpi(&config.payload.cmdline) {
             config.payload.linux_args += &attach::parameters(config.devices.len());
         }
+        config.dump.as_deref().map_or(Ok(()), dump::check).context("--dump-on-panic")?;
         let kernel = boot::Kernel::open(&config.payload)?;
         let apic_ids = arch::cpuid::apic_ids(&config.topology).context("--cpus")?;
         let (events, inbox) = mpsc::channel();

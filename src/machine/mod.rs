@@ -5,6 +5,7 @@
 
 mod attach;
 mod build;
+mod dump;
 mod gate;
 mod supervisor;
 mod vcpu;

@@ -61,6 +61,7 @@ impl Machine {
         let began = Instant::now();
         self.power_on()?;
         let outcome = self.supervise(began);
+        self.dump_after(&outcome);
         self.end();
         stream::drain();
         Ok(Ran { outcome, began })

@@ -1,6 +1,7 @@
 //! Guest memory: one memfd, mapped once, that the guest changes under our feet.
 //! Nobody gets a Rust reference into it: a [`Slice`] copies, or is given to a system call.
 
+mod populated;
 mod slice;
 pub mod vectored;
 

@@ -48,3 +48,23 @@ fn a_file_is_read_into_the_slice_and_no_further() {
     assert_eq!(m.slice(0x200, 64).unwrap().read_from(&file, 10).unwrap(), 0);
     assert!(m.slice(0x200, 64).unwrap().read_from(&file, u64::MAX).is_err());
 }
+
+#[test]
+fn only_touched_memory_is_populated() {
+    let m = memory();
+    assert_eq!(m.populated(0).unwrap(), None);
+    m.write(0x1ffe, &[1, 2, 3, 4]).unwrap();
+    m.write(0x10_1000, &[1]).unwrap();
+    assert_eq!(m.populated(0).unwrap(), Some(0x1000..0x3000));
+    assert_eq!(m.populated(0x2010).unwrap(), Some(0x2010..0x3000));
+    // 0x3000 and 0x10_1000 are not neighbours, though 0x4000 and 0x10_0000 are in the file.
+    m.write(0x3000, &[1]).unwrap();
+    m.write(0x10_0000, &[1]).unwrap();
+    assert_eq!(m.populated(0x2fff).unwrap(), Some(0x2fff..0x4000));
+    assert_eq!(m.populated(0x4000).unwrap(), Some(0x10_0000..0x10_2000));
+    for beyond in [0x10_2000, u64::MAX] {
+        assert_eq!(m.populated(beyond).unwrap(), None);
+    }
+    m.clear().unwrap();
+    assert_eq!(m.populated(0).unwrap(), None);
+}

@@ -104,6 +104,7 @@ fn config(args: &SelftestArgs, transport: Transport, ends: &Ends) -> Result<Conf
         debug_exit: Some(DEBUG_EXIT),
         reboot: Some(Reboot::Exit),
         timeout: Some(args.timeout.0),
+        dump: None,
     })
 }
 
