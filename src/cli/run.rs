@@ -108,6 +108,7 @@ fn payload(m: &ArgMatches, serial: &[String]) -> Result<Payload> {
     Ok(Payload {
         kernel,
         initrd: m.get_many::<PathBuf>("initrd").map(|i| i.cloned().collect()).unwrap_or_default(),
+        built: None,
         linux_args: if given("cmdline").is_some() { String::new() } else { console.to_string() },
         cmdline: given("cmdline").or_else(|| given("append")).unwrap_or_default(),
         decompressor: m.get_flag("boot-decompressor"),
