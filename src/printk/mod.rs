@@ -8,6 +8,7 @@
 
 mod record;
 mod tables;
+pub mod vmcoreinfo;
 
 use crate::mem::Memory;
 use anyhow::{Context, Result, ensure};
