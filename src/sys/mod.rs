@@ -2,6 +2,7 @@
 //! Knows nothing of virtual machines.
 
 mod call;
+pub mod child;
 pub mod fd;
 pub mod file;
 mod heap;
