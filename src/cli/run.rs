@@ -2,9 +2,9 @@
 
 use super::Status;
 use super::flags::{self, path, text};
-use super::status::report;
+use super::result;
 use crate::config::{Config, Device, Reboot};
-use crate::machine;
+use crate::machine::{self, Outcome};
 use crate::sys::term;
 use anyhow::{Context, Result, bail};
 use clap::{ArgAction, ArgMatches, Command};
@@ -25,17 +25,20 @@ pub fn command() -> Command {
             "What a reset of the guest does; without it a triple fault ends the guest and any other reset restarts it",
         )
         .value_parser(["restart", "exit"]),
+        result::flag(),
     ];
     flags::add(Command::new("run").about("Boot a kernel").args(flags), "512M")
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Status> {
+    result::tell(matches, guest(matches).map(|outcome| (outcome.into(), None)))
+}
+
+fn guest(matches: &ArgMatches) -> Result<Outcome> {
     let config = config(matches)?;
-    // Dropped, it is as it was: before the outcome is reported.
-    let terminal = if on_terminal(&config) { term::raw().context("make the terminal raw")? } else { None };
-    let outcome = machine::run(config);
-    drop(terminal);
-    outcome.map(report)
+    // Dropped at the end, it is as it was: before the outcome is reported.
+    let _terminal = if on_terminal(&config) { term::raw().context("make the terminal raw")? } else { None };
+    machine::run(config)
 }
 
 fn config(m: &ArgMatches) -> Result<Config> {
