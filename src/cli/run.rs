@@ -6,17 +6,18 @@ use crate::config::{
     Config, Device, OptionDoc, Options, Payload, Ram, Reboot, Size, Topology, Transport, values::Period,
 };
 use crate::devices::{KINDS, Kind};
+use crate::exec;
 use crate::machine;
 use crate::sys::term;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 
 pub fn command() -> Command {
     let flags = [
         path("KERNEL").help(
-            "Kernel: bzImage, ELF (64-bit, PVH, multiboot) by content; without one: ./arch/x86/boot/bzImage, \
-             ./vmlinux, /boot/vmlinuz-$(uname -r)",
+            "Kernel: bzImage, ELF (64-bit, PVH, multiboot) by content, or a kernel build tree; without one: \
+             ./arch/x86/boot/bzImage, ./vmlinux, /boot/vmlinuz-$(uname -r)",
         ),
         path("initrd")
             .long("initrd")
@@ -99,10 +100,7 @@ fn config(m: &ArgMatches) -> Result<Config> {
 }
 
 fn payload(m: &ArgMatches, serial: &[String]) -> Result<Payload> {
-    let kernel = match m.get_one::<PathBuf>("KERNEL") {
-        Some(kernel) => kernel.clone(),
-        None => default_kernel()?,
-    };
+    let kernel = exec::kernel::find(m.get_one::<PathBuf>("KERNEL").map(PathBuf::as_path))?;
     let console = if serial.iter().any(|s| s == "stdio") { "console=ttyS0" } else { "console=hvc0" };
     let given = |name| m.get_one::<String>(name).cloned();
     Ok(Payload {
@@ -113,18 +111,6 @@ fn payload(m: &ArgMatches, serial: &[String]) -> Result<Payload> {
         cmdline: given("cmdline").or_else(|| given("append")).unwrap_or_default(),
         decompressor: m.get_flag("boot-decompressor"),
     })
-}
-
-/// Where somebody who builds kernels stands, else the host's own.
-fn default_kernel() -> Result<PathBuf> {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let host = format!("/boot/vmlinuz-{}", release.trim());
-    let places = ["arch/x86/boot/bzImage", "vmlinux", &host];
-    let Some(found) = places.iter().find(|p| std::path::Path::new(p).exists()) else {
-        bail!("no KERNEL given, and none of {} exists", places.join(", "));
-    };
-    eprintln!("kiln: kernel {found}");
-    Ok(PathBuf::from(found))
 }
 
 fn memory(text: &str) -> Result<Ram> {
