@@ -63,3 +63,22 @@ fn a_program_with_libraries_is_told_from_a_static_one() {
     dynamic.extend([0; 52]);
     assert!(is_dynamic(&file(&dynamic)).unwrap());
 }
+
+/// Prints how long it takes with a real kernel: KILN_KERNEL=... cargo test --release -- --ignored --nocapture takes_milliseconds
+#[test]
+#[ignore = "prints figures"]
+fn takes_milliseconds() {
+    use crate::exec::{kernel, modules};
+    use std::time::Instant;
+    let image = std::env::var_os("KILN_KERNEL").map(std::path::PathBuf::from);
+    for _ in 0..5 {
+        let start = Instant::now();
+        let kernel = kernel::choose(image.as_deref()).unwrap();
+        let chosen = start.elapsed();
+        let plan = modules::plan(&kernel, None, &WANTS).unwrap();
+        let planned = start.elapsed() - chosen;
+        let archive = build(&plan).unwrap();
+        let built = start.elapsed() - chosen - planned;
+        println!("choose {chosen:?}, plan {planned:?}, build {built:?}: {} bytes, {:?}", archive.len(), archive);
+    }
+}

@@ -15,6 +15,7 @@ const SHDR: usize = 64;
 const ELFCLASS64: u8 = 2;
 const SHT_NULL: u32 = 0;
 const SHT_NOBITS: u32 = 8;
+const SHT_GROUP: u32 = 17;
 const SHF_ALLOC: u64 = 2;
 /// SHN_LORESERVE: more sections are counted elsewhere, and no module has them.
 const SECTIONS_MAX: u16 = 0xff00;
@@ -182,9 +183,10 @@ fn cut(file: &Part, range: Range<u64>) -> Option<Part> {
 }
 
 impl Section {
+    /// Groups are the linker's; those of a module are of its debug information.
     fn is_debug(&self) -> bool {
         let named = |prefix: &[u8]| self.name.starts_with(prefix);
-        self.flags & SHF_ALLOC == 0 && (named(b".debug_") || named(b".rela.debug_"))
+        self.flags & SHF_ALLOC == 0 && (self.kind == SHT_GROUP || named(b".debug_") || named(b".rela.debug_"))
     }
 }
 

@@ -58,7 +58,8 @@ fn the_archive_reads_as_it_was_written() {
 
 #[test]
 fn cpio_itself_lists_it() {
-    match filter("cpio", &["-it", "--quiet"], &sample()) {
+    let list = filter("cpio", &["-t"], &sample()).or_else(|| filter("busybox", &["cpio", "-t"], &sample()));
+    match list {
         Some(list) => assert_eq!(String::from_utf8(list).unwrap(), "dev\ndev/console\ninit\nempty\n"),
         None => println!("SKIPPED: there is no cpio here"),
     }

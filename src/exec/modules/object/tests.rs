@@ -70,6 +70,44 @@ fn debug_information_goes_and_everything_else_keeps_number_and_contents() {
     }
 }
 
+/// What a compiler and a linker make, as their own tools see it.
+#[test]
+fn a_real_object_stays_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |program: &str, args: &[&str]| {
+        let output = std::process::Command::new(program).args(args).current_dir(dir.path()).output().ok()?;
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        Some(String::from_utf8(output.stdout).unwrap())
+    };
+    let source = "int printf(const char *, ...);
+        __attribute__((section(\".modinfo\"))) const char info[] = \"depends=a\";
+        static int zeros[300]; int count = 3;
+        int f(int x) { count += x; zeros[x] = 1; return printf(\"%d\", count); }";
+    std::fs::write(dir.path().join("a.c"), source).unwrap();
+    let made = run("cc", &["-g3", "-O1", "-c", "a.c"]).and_then(|_| run("ld", &["-r", "-o", "a.ko", "a.o"]));
+    if made.is_none() || run("objdump", &["--version"]).is_none() {
+        return println!("SKIPPED: there is no compiler here");
+    }
+    let file = std::fs::read(dir.path().join("a.ko")).unwrap();
+    let lean = gather(&in_file(&file).lean());
+    assert!(lean.len() < file.len() / 2, "{} of {}", lean.len(), file.len());
+    std::fs::write(dir.path().join("b.ko"), lean).unwrap();
+    let shown = |name: &str| {
+        let text = run("objdump", &["-d", "-r", "-s", "-j", ".text", "-j", ".data", "-j", ".modinfo", name]).unwrap();
+        assert!(text.contains("printf") && text.contains("depends=a"), "{text}");
+        text.split_once("format").unwrap().1.to_string()
+    };
+    assert_eq!(shown("b.ko"), shown("a.ko"));
+    // Those of groups (wm4.) have lost what they were in.
+    let symbols = |name: &str| {
+        let text = run("nm", &[name]).unwrap();
+        text.lines().filter(|line| !line.contains(" wm4.")).map(str::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(symbols("b.ko"), symbols("a.ko"));
+    assert!(run("readelf", &["-SW", "b.ko"]).is_some_and(|text| !text.contains("debug_")));
+}
+
 #[test]
 fn what_is_loaded_is_no_debug_information_whatever_its_name() {
     let file = object(&[(".debug_a", 2, &[1; 5000]), (".modinfo", 2, b"x=y\0")]);
