@@ -27,9 +27,7 @@ impl Image {
         };
         let end = text.iter().position(|b| b.is_ascii_whitespace() || *b == 0)?;
         let release = std::str::from_utf8(text.get(..end)?).ok()?;
-        // It becomes part of paths.
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b"._+~-".contains(&b);
-        (release.starts_with(|c: char| c.is_ascii_digit()) && release.bytes().all(fits)).then(|| release.to_string())
+        is_release(release).then(|| release.to_string())
     }
 
     /// Whether it runs 64-bit programs, where that is known before it is loaded.
@@ -86,6 +84,12 @@ impl Image {
             Form::Packed(method) => Some(Box::new(method.unpack(section(0, self.len))?.take(LIMIT))),
         })
     }
+}
+
+/// Whether this can be a kernel's release. It is safe as part of a path.
+pub fn is_release(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._+~-".contains(&b);
+    text.len() <= RELEASE_MAX && text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(fits)
 }
 
 impl super::Setup {
