@@ -286,7 +286,7 @@ impl Level {
         self.lost = self.lost.saturating_add(1);
         let name = child.name.clone().unwrap_or_else(|| format!("(test {})", self.seen.saturating_add(self.lost)));
         child.name = Some(name.clone());
-        let inside = child.plan.as_ref().is_some_and(|plan| child.seen.saturating_add(child.lost) < plan.count);
+        let inside = child.lost == 0 && child.plan.as_ref().is_some_and(|plan| child.seen < plan.count);
         child.check_plan(remarks);
         let mut diagnostics = std::mem::take(&mut child.diagnostics);
         if inside {
@@ -303,7 +303,7 @@ impl Level {
     }
 
     fn missing(&mut self, reason: &str, diagnostics: Vec<String>, remarks: &mut Remarks) {
-        let number = self.seen.saturating_add(self.lost).saturating_add(1);
+        let number = self.seen.saturating_add(1);
         self.leaves.add(Outcome::Error);
         let path = vec![format!("(test {number})")];
         let test = Test { path, outcome: Outcome::Error, reason: reason.into(), diagnostics, duration: None };
@@ -322,18 +322,19 @@ impl Level {
     /// The end of the outermost level. Here nothing but a plan tells that all tests ran; a level inside may go without
     /// one ("the test plan may be omitted"), as its parent's result line ends it.
     pub fn end(mut self, reason: &str, remarks: &mut Remarks) -> Vec<Test> {
-        let begun = self.seen.saturating_add(self.lost);
+        let none = self.seen == 0 && self.lost == 0;
         match self.plan.clone() {
             None => remarks.problem("the plan (1..N) is missing: nothing tells whether all tests ran".into()),
-            Some(Plan { count: 0, skip: Some(why) }) if begun == 0 => {
+            Some(Plan { count: 0, skip: Some(why) }) if none => {
                 let path = vec!["all tests".into()];
                 let test = Test { path, outcome: Outcome::Skip, reason: why, diagnostics: Vec::new(), duration: None };
                 self.keep(test, remarks);
             }
-            Some(Plan { count: 0, .. }) if begun == 0 => remarks.problem("no test was run: the plan is 1..0".into()),
+            Some(Plan { count: 0, .. }) if none => remarks.problem("no test was run: the plan is 1..0".into()),
             Some(plan) => {
                 self.check_plan(remarks);
-                if begun < plan.count {
+                // Of tests in tests, the innermost that was begun stands for all.
+                if self.lost == 0 && self.seen < plan.count {
                     let diagnostics = std::mem::take(&mut self.diagnostics);
                     self.missing(reason, diagnostics, remarks);
                 }

@@ -146,6 +146,3 @@ impl Results {
         counts
     }
 }
-
-#[cfg(test)]
-mod tests;
