@@ -1,9 +1,11 @@
 //! What the user asked for, as plain data. Nothing is opened here, and nothing here knows a device:
 //! [`Device`] carries `key=value` pairs, and the file of the device gives them types.
 
+mod gdb;
 pub mod options;
 pub mod values;
 
+pub use gdb::{Gdb, Listen};
 pub use options::{OptionDoc, Options};
 pub use values::{Mac, Size, Switch};
 
@@ -26,6 +28,8 @@ pub struct Config {
     pub timeout: Option<Duration>,
     /// Where guest memory goes when the guest panics or faults.
     pub dump: Option<PathBuf>,
+    /// A debugger may attach.
+    pub gdb: Option<Gdb>,
 }
 
 /// What runs in the guest.
