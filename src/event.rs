@@ -12,6 +12,10 @@ pub enum Request {
     TripleFault(String),
     /// KVM could not go on; the text has registers and instruction.
     InternalError(String),
+    /// A vCPU came to a stop that the debugger asked for.
+    Trapped,
+    /// The debugger said something.
+    Debugger,
     /// The first line of a kernel panic was seen: whatever ends the guest from here on, it panicked.
     Panicking,
     /// The guest panicked and will do nothing more (pvpanic, or the last line of a kernel panic).

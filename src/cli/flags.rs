@@ -1,6 +1,6 @@
 //! The flags that describe a machine, the same for every subcommand that starts one.
 
-use crate::config::{Config, Device, OptionDoc, Options, Payload, Ram, Size, Topology, Transport, values::Period};
+use crate::config::{Config, Device, Gdb, OptionDoc, Options, Payload, Ram, Size, Topology, Transport, values::Period};
 use crate::devices::{KINDS, Kind};
 use anyhow::{Context, Result, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -19,6 +19,14 @@ pub fn add(command: Command, memory: &'static str) -> Command {
             .value_name("FILE")
             .action(ArgAction::Append)
             .help("Initial RAM disk; several are joined (for a multiboot kernel each is a module)"),
+        text("gdb", "PLACE", "Let a debugger attach at tcp:PORT, tcp:ADDRESS:PORT or unix:PATH [default: tcp:1234]")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("")
+            .long_help(
+                "Let a debugger attach at tcp:PORT (of this machine only), tcp:ADDRESS:PORT or unix:PATH \
+                 [default: tcp:1234]. The guest waits for it before its first instruction; with ,nowait it runs at once",
+            ),
         path("dump-on-panic")
             .long("dump-on-panic")
             .value_name("FILE")
@@ -53,6 +61,7 @@ pub fn config(m: &ArgMatches, kernel: PathBuf) -> Result<Config> {
         debug_exit: m.get_one::<String>("debug-exit").map(|p| port(p)).transpose().context("--debug-exit")?,
         reboot: None,
         timeout: m.get_one::<String>("timeout").map(|t| timeout(t)).transpose().context("--timeout")?,
+        gdb: m.get_one::<String>("gdb").map(|g| gdb(g)).transpose().context("--gdb")?,
         dump: m.get_one::<PathBuf>("dump-on-panic").cloned(),
     })
 }
@@ -126,6 +135,10 @@ fn port(text: &str) -> Result<u16> {
         None => text.parse().ok(),
     };
     number.with_context(|| format!("`{text}`: want an I/O port such as 0xf4"))
+}
+
+fn gdb(text: &str) -> Result<Gdb> {
+    text.parse().map_err(anyhow::Error::msg)
 }
 
 pub fn timeout(text: &str) -> Result<std::time::Duration> {

@@ -2,10 +2,12 @@
 //! [`Device`] carries `key=value` pairs, and the file of the device gives them types.
 
 mod archive;
+mod gdb;
 pub mod options;
 pub mod values;
 
 pub use archive::{Archive, Part};
+pub use gdb::{Gdb, Listen};
 pub use options::{OptionDoc, Options};
 pub use values::{Mac, Size, Switch};
 
@@ -29,6 +31,8 @@ pub struct Config {
     pub timeout: Option<Duration>,
     /// Where guest memory goes when the guest panics or faults.
     pub dump: Option<PathBuf>,
+    /// A debugger may attach.
+    pub gdb: Option<Gdb>,
 }
 
 /// What runs in the guest.

@@ -65,6 +65,18 @@ pub fn describe(vcpu: &Vcpu, memory: &Memory, why: Why<'_>) -> String {
     out
 }
 
+/// Where the vCPU is and what it has in its registers, in several lines. The guest does not run.
+pub fn state(vcpu: &Vcpu) -> String {
+    let (Ok(regs), Ok(sregs)) = (vcpu.fd().get_regs(), vcpu.fd().get_sregs()) else {
+        return "the registers cannot be read".into();
+    };
+    let mode = Mode::of(&regs, &sregs);
+    let mut out = format!("at {:04x}:{:x}, {mode}, ring {}\n", sregs.cs.selector, regs.rip, sregs.ss.dpl);
+    registers(&mut out, &regs, &sregs);
+    out.truncate(out.trim_end().len());
+    out
+}
+
 fn headline(why: Why<'_>) -> String {
     match why {
         Why::TripleFault => "triple fault: an exception could not be delivered, nor the double fault after it".into(),

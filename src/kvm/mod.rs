@@ -3,6 +3,7 @@
 
 pub mod advice;
 pub mod backend;
+pub mod debug;
 pub mod fault;
 mod irq;
 mod vcpu;

@@ -1,15 +1,15 @@
 //! One vCPU: running it, and the exits that user space must answer.
 
+use super::debug::Trap;
 use anyhow::{Context, Result};
 use kvm_bindings as kb;
 use kvm_ioctls::VcpuFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Number of the MSR (SDM 4, table 2-2).
-const KERNEL_GS_BASE: u32 = 0xc000_0102;
-
 pub struct Vcpu {
     fd: VcpuFd,
+    /// Why it left last, until somebody asked.
+    pub(super) trap: Option<Trap>,
 }
 
 /// Why the guest stopped running (Documentation/virt/kvm/api.rst, 5).
@@ -48,6 +48,8 @@ pub enum Exit<'a> {
     FailEntry {
         reason: u64,
     },
+    /// What [`Vcpu::debug`] asked for happened; [`Vcpu::take_trap`] tells what.
+    Debug,
     Other(u32),
 }
 
@@ -70,7 +72,7 @@ impl ImmediateExit {
 
 impl Vcpu {
     pub(super) fn new(fd: VcpuFd) -> Vcpu {
-        Vcpu { fd }
+        Vcpu { fd, trap: None }
     }
 
     pub fn fd(&self) -> &VcpuFd {
@@ -107,14 +109,6 @@ impl Vcpu {
         region[XSTATE_BV] = 3;
         // SAFETY: KVM reads what KVM_CAP_XSAVE2 says; see above for why that is less than 16 KiB.
         unsafe { self.fd.set_xsave2(&state) }.context("reset FPU")
-    }
-
-    /// What SWAPGS puts into the GS base (MSR KERNEL_GS_BASE).
-    pub fn kernel_gs_base(&self) -> Result<u64> {
-        let wanted = [kb::kvm_msr_entry { index: KERNEL_GS_BASE, ..Default::default() }];
-        let mut msrs = kb::Msrs::from_entries(&wanted).ok().context("allocate MSRs")?;
-        let n = self.fd.get_msrs(&mut msrs).context("get KERNEL_GS_BASE")?;
-        msrs.as_slice().get(..n).and_then(<[_]>::first).map(|m| m.data).context("KVM does not know KERNEL_GS_BASE")
     }
 
     fn exit(&mut self) -> Exit<'_> {
@@ -154,6 +148,12 @@ impl Vcpu {
                 // SAFETY: as above.
                 let failure = unsafe { kind.fail_entry };
                 Exit::FailEntry { reason: failure.hardware_entry_failure_reason }
+            }
+            kb::KVM_EXIT_DEBUG => {
+                // SAFETY: as above.
+                let debug = unsafe { kind.debug.arch };
+                self.trap = Some(Trap { exception: debug.exception, pc: debug.pc, dr6: debug.dr6 });
+                Exit::Debug
             }
             other => Exit::Other(other),
         }

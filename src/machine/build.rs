@@ -81,11 +81,27 @@ impl Machine {
             arch::vcpu::setup(&vcpu, &cpuid)?;
             cpus.push(Cpu { runner: Runner::new(vcpu), cpuid, apic_id });
         }
-        let machine = Machine { config, kernel, memory, vm, acpi, parts, power, board, cpus, inbox, deadline };
+        let (debugger, breakpoints) = (None, Arc::default());
+        let mut machine = Machine {
+            config,
+            kernel,
+            memory,
+            vm,
+            acpi,
+            parts,
+            power,
+            board,
+            cpus,
+            inbox,
+            deadline,
+            debugger,
+            breakpoints,
+        };
         let entry = machine.load()?;
         if matches!(entry, boot::Entry::Linux64 { .. } | boot::Entry::Linux32 { .. }) {
             warn_of_host();
         }
+        machine.let_debugger_in().context("--gdb")?;
         Ok(machine)
     }
 }

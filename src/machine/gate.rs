@@ -21,6 +21,14 @@ enum Want {
 struct Inner {
     want: Want,
     parked: usize,
+    /// Those who stay although the gate is open.
+    held: Vec<usize>,
+}
+
+impl Inner {
+    fn stays(&self, index: usize) -> bool {
+        self.want == Want::Wait || self.want == Want::Run && self.held.contains(&index)
+    }
 }
 
 pub struct Gate {
@@ -32,30 +40,34 @@ pub struct Gate {
 impl Gate {
     /// A closed gate for `threads` vCPUs: they park as soon as they reach it.
     pub fn new(threads: usize) -> Gate {
-        Gate { inner: Mutex::new(Inner { want: Want::Wait, parked: 0 }), changed: Condvar::new(), threads }
+        Gate {
+            inner: Mutex::new(Inner { want: Want::Wait, parked: 0, held: Vec::new() }),
+            changed: Condvar::new(),
+            threads,
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// vCPU side, before it enters the guest and whenever it was called out of it.
+    /// vCPU `index`'s side, before it enters the guest and whenever it was called out of it.
     /// `false`: the thread is to end. `clear` takes back the call.
-    pub fn enter(&self, clear: impl FnOnce()) -> bool {
-        self.wait(self.inner(), clear)
+    pub fn enter(&self, index: usize, clear: impl FnOnce()) -> bool {
+        self.wait(index, self.inner(), clear)
     }
 
-    /// vCPU side, when the guest cannot go on: sleeps until the machine was stopped and started again.
-    pub fn give_up(&self, clear: impl FnOnce()) -> bool {
+    /// vCPU `index`'s side, when the guest cannot go on: sleeps until the machine was stopped and started again.
+    pub fn give_up(&self, index: usize, clear: impl FnOnce()) -> bool {
         let inner = self.changed.wait_while(self.inner(), |i| i.want == Want::Run);
-        self.wait(inner.unwrap_or_else(PoisonError::into_inner), clear)
+        self.wait(index, inner.unwrap_or_else(PoisonError::into_inner), clear)
     }
 
-    fn wait(&self, mut inner: MutexGuard<'_, Inner>, clear: impl FnOnce()) -> bool {
-        if inner.want == Want::Wait {
+    fn wait(&self, index: usize, mut inner: MutexGuard<'_, Inner>, clear: impl FnOnce()) -> bool {
+        if inner.stays(index) {
             inner.parked += 1;
             self.changed.notify_all();
-            inner = self.changed.wait_while(inner, |i| i.want == Want::Wait).unwrap_or_else(PoisonError::into_inner);
+            inner = self.changed.wait_while(inner, |i| i.stays(index)).unwrap_or_else(PoisonError::into_inner);
             inner.parked -= 1;
         }
         // Under the lock: whoever wants something else says so first, and calls after.
@@ -64,7 +76,13 @@ impl Gate {
     }
 
     pub fn open(&self) {
-        self.inner().want = Want::Run;
+        self.open_except(Vec::new());
+    }
+
+    /// Opens it for all but these.
+    pub fn open_except(&self, held: Vec<usize>) {
+        let mut inner = self.inner();
+        (inner.want, inner.held) = (Want::Run, held);
         self.changed.notify_all();
     }
 

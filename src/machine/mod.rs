@@ -5,6 +5,7 @@
 
 mod attach;
 mod build;
+mod debug;
 mod dump;
 mod gate;
 mod supervisor;
@@ -19,6 +20,7 @@ use crate::kvm::Vm;
 use crate::mem::Memory;
 use crate::part::Part;
 use crate::platform::power::Power;
+use crate::sys::Lock;
 use anyhow::{Context, Result};
 use kvm_bindings::CpuId;
 use std::sync::{Arc, mpsc};
@@ -39,6 +41,9 @@ pub struct Machine {
     inbox: mpsc::Receiver<Request>,
     /// When `--timeout` runs out.
     deadline: Option<Instant>,
+    debugger: Option<debug::Debugger>,
+    /// The debugger's; memory that is new wants them again.
+    breakpoints: Arc<Lock<debug::Breakpoints>>,
 }
 
 /// A vCPU, its thread, and what it was set up with.
@@ -49,9 +54,12 @@ struct Cpu {
 }
 
 impl Machine {
-    /// The guest runs for the first time. The gate is open before there are threads: none waits at it.
+    /// The guest runs for the first time, unless it waits for a debugger. The gate is open before there are threads:
+    /// none waits at it.
     fn power_on(&mut self) -> Result<()> {
-        self.start();
+        if !self.debugger.as_ref().is_some_and(debug::Debugger::stopped) {
+            self.start();
+        }
         for (index, cpu) in self.cpus.iter_mut().enumerate() {
             cpu.runner.start(index, self.board.clone())?;
         }
@@ -61,6 +69,11 @@ impl Machine {
     /// Opens the gate: the guest runs.
     fn start(&self) {
         self.board.gate.open();
+    }
+
+    /// The same, except for these vCPUs.
+    fn start_except(&self, held: Vec<usize>) {
+        self.board.gate.open_except(held);
     }
 
     /// Returns when no vCPU runs any more.
@@ -79,6 +92,7 @@ impl Machine {
             arch::vcpu::reset(&cpu.runner.vcpu().lock(), &cpu.cpuid, cpu.apic_id)?;
         }
         self.load()?;
+        self.breakpoints.lock().again(&self.memory);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The one thread that owns the machine: it starts it, waits for what guest and user ask, and says how it ended.
 
 use super::Machine;
+use super::debug::Debugger;
 use crate::config::{Config, Reboot};
 use crate::event::{Notify, Request};
 use crate::host::stream;
@@ -61,8 +62,10 @@ impl Machine {
     pub fn run(mut self) -> Result<Ran> {
         let began = Instant::now();
         self.power_on()?;
-        let outcome = self.supervise(began);
+        let mut debugger = self.debugger.take();
+        let outcome = self.supervise(began, debugger.as_mut());
         self.dump_after(&outcome);
+        debugger.into_iter().for_each(|d| d.finish(&outcome));
         self.end();
         stream::drain();
         Ok(Ran { outcome, began })
@@ -78,13 +81,28 @@ impl Machine {
         self.memory.clone()
     }
 
-    fn supervise(&self, began: Instant) -> Outcome {
+    fn supervise(&self, began: Instant, mut debugger: Option<&mut Debugger>) -> Outcome {
         let mut alarms = vec![(began + SETTLED, Alarm::Settled)];
         alarms.extend(self.deadline.map(|at| (at, Alarm::Deadline)));
         let panicking = |alarms: &[(Instant, Alarm)]| alarms.iter().any(|(_, what)| *what == Alarm::Panic);
         loop {
-            let next = alarms.iter().min_by_key(|(at, _)| *at).copied();
-            let outcome = match self.request(next.map(|(at, _)| at)) {
+            if let Some(debugger) = &mut debugger {
+                let (pause, anew) = (debugger.take_pause(), debugger.take_reset());
+                alarms.iter_mut().for_each(|(at, _)| *at += pause);
+                alarms.retain(|(_, what)| !anew || *what != Alarm::Panic);
+            }
+            let stopped = debugger.as_ref().is_some_and(|d| d.stopped());
+            let next = alarms.iter().filter(|_| !stopped).min_by_key(|(at, _)| *at).copied();
+            let request = self.request(next.map(|(at, _)| at));
+            let request = match (request, &mut debugger) {
+                (Ok(request), Some(debugger)) => match debugger.see(self, request) {
+                    Ok(request) => Ok(request),
+                    Err(None) => continue,
+                    Err(Some(outcome)) => return outcome,
+                },
+                (request, _) => request,
+            };
+            let outcome = match request {
                 Ok(Request::Panicking) => {
                     if !panicking(&alarms) {
                         alarms.push((Instant::now() + PANIC_GRACE, Alarm::Panic));
@@ -98,7 +116,11 @@ impl Machine {
                 }
                 Err(RecvTimeoutError::Disconnected) => Some(Outcome::Failed("the machine is gone".into())),
             };
-            if let Some(outcome) = outcome {
+            let held = |outcome| match &mut debugger {
+                Some(debugger) => debugger.hold(self, outcome),
+                None => Some(outcome),
+            };
+            if let Some(outcome) = outcome.and_then(held) {
                 return outcome;
             }
         }
@@ -133,7 +155,7 @@ impl Machine {
             Request::TripleFault(_) | Request::Reset => {
                 self.restart().unwrap_or_else(|e| Some(Outcome::Failed(format!("{e:#}"))))
             }
-            Request::Panicking => None,
+            Request::Panicking | Request::Trapped | Request::Debugger => None,
         }
     }
 

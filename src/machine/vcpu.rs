@@ -38,7 +38,7 @@ impl Runner {
         let thread = std::thread::Builder::new()
             .name(format!("vcpu{index}"))
             .stack_size(256 << 10)
-            .spawn(move || live(&vcpu, called, &board))
+            .spawn(move || live(index, &vcpu, called, &board))
             .with_context(|| format!("start the thread of vCPU {index}"))?;
         self.thread = Some(thread);
         Ok(())
@@ -53,7 +53,7 @@ impl Runner {
     }
 
     /// The vCPU, for whoever has closed the gate: its thread holds the lock while it runs the guest.
-    pub fn vcpu(&self) -> &Lock<Vcpu> {
+    pub fn vcpu(&self) -> &Arc<Lock<Vcpu>> {
         &self.vcpu
     }
 
@@ -65,16 +65,16 @@ impl Runner {
 }
 
 /// The thread's life: from gate to gate, until it is dismissed.
-fn live(vcpu: &Lock<Vcpu>, called: ImmediateExit, board: &Board) {
-    let mut more = board.gate.enter(|| called.set(false));
+fn live(index: usize, vcpu: &Lock<Vcpu>, called: ImmediateExit, board: &Board) {
+    let mut more = board.gate.enter(index, || called.set(false));
     while more {
         // The lock is released here: whoever closes the gate may look at the vCPU.
         let request = run(&mut vcpu.lock(), board);
         more = match request {
-            None => board.gate.enter(|| called.set(false)),
+            None => board.gate.enter(index, || called.set(false)),
             Some(request) => {
                 (board.notify)(request);
-                board.gate.give_up(|| called.set(false))
+                board.gate.give_up(index, || called.set(false))
             }
         };
     }
@@ -111,6 +111,7 @@ fn run(vcpu: &mut Vcpu, board: &Board) -> Option<Request> {
                 fault::Why::InternalError { suberror, data: &detail }
             }
             Ok(Exit::FailEntry { reason }) => fault::Why::FailEntry { reason },
+            Ok(Exit::Debug) => return Some(Request::Trapped),
             Ok(Exit::Other(reason)) => return Some(Request::Failed(format!("KVM exit {reason} is not known to kiln"))),
         };
         let request =

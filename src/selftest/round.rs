@@ -105,6 +105,7 @@ fn config(args: &SelftestArgs, transport: Transport, ends: &Ends) -> Result<Conf
         reboot: Some(Reboot::Exit),
         timeout: Some(args.timeout.0),
         dump: None,
+        gdb: None,
     })
 }
 

@@ -18,6 +18,7 @@ mod unix;
 
 pub use output::drain;
 pub use stdio::typed;
+pub use unix::bind;
 
 use crate::event::Notify;
 use anyhow::{Context, Result, bail};

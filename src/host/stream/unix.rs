@@ -15,14 +15,19 @@ use std::sync::Arc;
 
 type Client = Arc<Lock<Option<Arc<UnixStream>>>>;
 
-pub fn listen(path: &Path) -> Result<Arc<Ends>> {
+/// Listens at `path`, in place of a socket that was left behind; only its owner may connect.
+pub fn bind(path: &Path) -> Result<UnixListener> {
     let name = || format!("listen on {}", path.display());
     let length = path.as_os_str().len();
     if length > fd::UNIX_PATH_MAX {
         bail!("{}: the path has {length} bytes, a socket's at most {}", name(), fd::UNIX_PATH_MAX);
     }
     remove_stale(path).with_context(name)?;
-    let listener = fd::listen_privately(path).with_context(name)?;
+    fd::listen_privately(path).with_context(name)
+}
+
+pub fn listen(path: &Path) -> Result<Arc<Ends>> {
+    let listener = bind(path)?;
     remove_when_drained(path.to_path_buf());
     let client = Client::default();
     let stream = Ends::new(Output::new(Guest(client.clone())), None);
