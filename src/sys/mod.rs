@@ -10,6 +10,8 @@ mod heap;
 pub mod inode;
 mod lock;
 mod memfd;
+#[cfg(test)]
+pub mod mount;
 mod poll;
 pub mod range;
 pub mod signal;

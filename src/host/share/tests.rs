@@ -1,1 +1,53 @@
+use super::*;
+use crate::mem::Memory;
+use std::fs;
+use std::path::PathBuf;
 
+mod client;
+mod kernel;
+mod requests;
+mod script;
+mod semantics;
+
+const RW: Settings = Settings { readonly: false, cache: Cache::Auto };
+const RO: Settings = Settings { readonly: true, cache: Cache::Auto };
+
+/// A server, with the memory that its requests lie in.
+struct Rig {
+    server: Server,
+    memory: Memory,
+}
+
+/// Where replies go, and how much room there is.
+const REPLY: u64 = 0x20_0000;
+const ROOM: usize = 0x11_0000;
+
+impl Rig {
+    fn new(path: &Path, settings: Settings) -> Rig {
+        Rig::of(Server::open(path, settings).unwrap())
+    }
+
+    fn of(server: Server) -> Rig {
+        Server::prepare_thread().unwrap();
+        Rig { server, memory: Memory::new(&[(0, 0x40_0000)], None).unwrap() }
+    }
+
+    /// Serves the bytes of a request, which lie in two pieces; `room` bytes are there for the reply.
+    fn serve(&mut self, request: &[u8], room: usize) -> Option<Vec<u8>> {
+        let cut = request.len().min(50);
+        self.memory.write(0, &request[..cut]).unwrap();
+        self.memory.write(0x1000, &request[cut..]).unwrap();
+        let readable = [self.memory.slice(0, cut).unwrap(), self.memory.slice(0x1000, request.len() - cut).unwrap()];
+        let first = room.min(16);
+        let writable = [self.memory.slice(REPLY, first).unwrap(), self.memory.slice(REPLY + 16, room - first).unwrap()];
+        match self.server.serve(&readable, &writable) {
+            Answer::Reply(n) => {
+                assert!(n as usize <= room, "{n} bytes in room for {room}");
+                let mut reply = vec![0; n as usize];
+                self.memory.slice(REPLY, n as usize).unwrap().copy_to(&mut reply);
+                Some(reply)
+            }
+            Answer::Nothing => None,
+        }
+    }
+}

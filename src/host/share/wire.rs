@@ -18,7 +18,7 @@ macro_rules! opcodes {
     ($($name:ident = $value:literal),* $(,)?) => {
         /// enum fuse_opcode
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Opcode { $($name),* }
+        pub enum Opcode { $($name = $value),* }
         impl Opcode {
             /// Those that there are; the property tests go by it.
             #[cfg(test)]
