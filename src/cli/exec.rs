@@ -9,7 +9,7 @@ use super::status::{Status, Verdict};
 use crate::config::Config;
 use crate::exec::{self, Ending, Ran, Run, Target, Wants};
 use crate::klog::FailOn;
-use crate::sys::{file, term};
+use crate::sys::{socket, term};
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
@@ -64,7 +64,7 @@ pub fn run(m: &ArgMatches) -> Result<Status> {
         tell::boot_report(m, &times)?;
         let verdict = verdict(m, &ran);
         tell::log_and_reports(&ran, &verdict);
-        let times = serde_json::to_value(&times).unwrap_or_default();
+        let times = times.value();
         Ok((verdict, Some(Details { reports: ran.reports, times, release: ran.release })))
     });
     result::tell(m, ended)
@@ -100,10 +100,15 @@ fn klog(place: Option<&str>) -> Result<Target> {
         None => Target::Kept,
         Some("stderr") => Target::Stderr,
         Some(place) => match place.strip_prefix("fd=") {
-            Some(number) => Target::File(file::inherited(number.parse().context("fd=N: want a number")?)?),
+            Some(number) => Target::File(inherited(number)?),
             None => Target::File(File::create(place).with_context(|| format!("create {place}"))?),
         },
     })
+}
+
+fn inherited(number: &str) -> Result<File> {
+    let number = number.parse().with_context(|| format!("fd={number}: want a number"))?;
+    Ok(File::from(socket::inherited(number).with_context(|| format!("take over fd={number}"))?))
 }
 
 /// A report that fails the run does so whatever the command said.

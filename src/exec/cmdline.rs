@@ -17,13 +17,19 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("i8042.nokbd", "nor a keyboard"),
 ];
 
-/// With `--boot-report` the kernel says how long each of its initcalls takes.
+/// With `--boot-report` the kernel says how long each of its initcalls takes; on its console, only if it says all there.
 const INITCALLS: &str = "initcall_debug";
+const ALL: &str = "loglevel=8";
+/// Two exits for every letter of the log are saved where it can be read from memory, in which it is to have room.
+const QUIET: [&str; 2] = ["quiet", "log_buf_len=2M"];
 
-/// The arguments, separated by spaces. `initcalls`: the log is to have the times of the initcalls.
-pub fn arguments(initcalls: bool) -> String {
+/// The arguments, separated by spaces. `initcalls`: the log is to have the times of the initcalls. `quiet`: only errors are
+/// said on the console.
+pub fn arguments(initcalls: bool, quiet: bool) -> String {
     let mut words: Vec<&str> = ARGUMENTS.iter().map(|(word, _)| *word).collect();
     words.extend(initcalls.then_some(INITCALLS));
+    words.extend((initcalls && !quiet).then_some(ALL));
+    words.extend(QUIET.into_iter().filter(|_| quiet));
     words.join(" ")
 }
 

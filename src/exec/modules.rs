@@ -13,7 +13,7 @@ pub use order::Module;
 use super::kernel::Kernel;
 use crate::config::Transport;
 use anyhow::{Context, Error, Result, anyhow, ensure};
-use config::{Configs, Value};
+use config::{Config, Configs, Value};
 use needs::{NEEDS, Need};
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -37,6 +37,8 @@ pub struct Plan {
     pub modules: Vec<Module>,
     /// What will not be as the user may expect; one line each.
     pub warnings: Vec<String>,
+    /// The kernel describes its log, so that it can be read out of its memory.
+    pub readable_log: bool,
     /// Where this kernel's modules are on the host: a lib/modules/RELEASE directory, or its build tree.
     pub directory: Option<PathBuf>,
 }
@@ -82,7 +84,13 @@ fn plan_under(root: &Path, kernel: &Kernel, dir: Option<&Path>, wants: &Wants) -
     }
     let modules = order.finish();
     warnings.extend(foreign(kernel, &modules));
-    Ok(Plan { modules, warnings, directory: tree.map(|tree| tree.root) })
+    let readable_log = configs.noted().is_some_and(describes_log);
+    Ok(Plan { modules, warnings, readable_log, directory: tree.map(|tree| tree.root) })
+}
+
+/// VMCOREINFO is there with CONFIG_VMCORE_INFO, which was CRASH_CORE before Linux 6.9.
+fn describes_log(config: &Config) -> bool {
+    ["VMCORE_INFO", "CRASH_CORE"].iter().any(|option| config.value(option) == Value::Yes)
 }
 
 fn state(need: &Need, tree: Option<&Tree>, configs: &Configs<'_>) -> State {

@@ -85,7 +85,7 @@ impl Run {
         let heard = console.finish()?;
         let from_memory = if quiet { read_log(&memory) } else { None };
         let mut log = Vec::new();
-        let told = match from_memory {
+        let mut told = match from_memory {
             Some(text) => {
                 let told = Told::of(&text);
                 log = text;
@@ -98,8 +98,8 @@ impl Run {
         };
         let end = end.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(Ran {
-            ending: ending(ran.outcome, end, told.agent.clone()),
-            boot: told.boot.clone(),
+            ending: ending(ran.outcome, end, told.agent.take()),
+            boot: std::mem::take(&mut told.boot),
             reports: told.reports(),
             log: keep.then_some(log),
             release: session.hello().map(|h| h.release),

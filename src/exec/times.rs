@@ -100,6 +100,11 @@ impl Times {
         rows
     }
 
+    /// As [`Times::json`], to be part of something larger.
+    pub fn value(&self) -> serde_json::Value {
+        serde_json::to_value(Report { stages: self.stages(), initcalls: &self.initcalls }).unwrap_or_default()
+    }
+
     /// For programs: `{"stages":[{"name","ms"}],"initcalls":[{"name","us"}]}` in one line.
     pub fn json(&self) -> String {
         let report = Report { stages: self.stages(), initcalls: &self.initcalls };

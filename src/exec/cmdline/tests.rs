@@ -12,7 +12,8 @@ fn every_argument_is_one_word_with_a_reason_and_said_once() {
 #[test]
 fn there_is_room_for_what_the_user_adds() {
     // COMMAND_LINE_SIZE is 2048.
-    assert!(arguments(true).len() < 512);
-    assert!(arguments(false).starts_with("console=ttyS0 ") && !arguments(false).contains("initcall"));
-    assert_eq!(arguments(true), arguments(false) + " initcall_debug");
+    assert!(arguments(true, true).len() < 512);
+    assert!(arguments(false, false).starts_with("console=ttyS0 ") && !arguments(false, false).contains("initcall"));
+    assert_eq!(arguments(true, false), arguments(false, false) + " initcall_debug loglevel=8");
+    assert_eq!(arguments(true, true), arguments(false, false) + " initcall_debug quiet log_buf_len=2M");
 }
