@@ -236,10 +236,12 @@ const BODY: &[&str] = &[
 
 /// A line of a report by its look, whatever came before it.
 pub fn belongs(text: &str) -> bool {
+    // "1 lock held by sh/77:", "no locks held by sh/77.", and of late "locks held by sh/77: 2, last CPU#0:".
     let lock = || {
-        let (digits, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let number = matches!(digits, "no") || digits.bytes().all(|b| b.is_ascii_digit());
-        number && (rest.starts_with("lock held by ") || rest.starts_with("locks held by "))
+        let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let number = first == "no" || first.bytes().all(|b| b.is_ascii_digit());
+        let words = if number { rest } else { text };
+        words.starts_with("lock held by ") || words.starts_with("locks held by ")
     };
     text.is_empty()
         || text.starts_with([' ', '\t'])

@@ -179,6 +179,17 @@ fn the_same_again_is_counted() {
 }
 
 #[test]
+fn a_warning_that_panics() {
+    let log = "------------[ cut here ]------------\nstate != WANTED\nWARNING: fs/foo.c:295 at foo_free+0x34a/0x410, \
+               CPU#1: sh/58\nRIP: 0010:foo_free+0x34a/0x410\nCall Trace:\n <TASK>\n evict+0x624/0xb50\n </TASK>\n\
+               Kernel panic - not syncing: kernel: panic_on_warn set ...";
+    let reports = watch(stamped(log, 1, "[ T58]").as_bytes());
+    assert_eq!(reports.iter().map(|r| r.kind).collect::<Vec<_>>(), [Kind::Warning, Kind::Panic]);
+    assert!(reports[0].text.starts_with("------------[ cut here ]------------\nstate != WANTED\n"));
+    assert!(reports[0].text.ends_with(" </TASK>"));
+}
+
+#[test]
 fn a_flood_does_not_hide_a_panic() {
     let mut watcher = Watcher::new();
     for i in 0..5000 {

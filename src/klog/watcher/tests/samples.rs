@@ -189,7 +189,7 @@ the existing dependency chain (in reverse order) is:
 
 other info that might help us debug this:
 
- Possible unsafe locking scenario:
+ Possible deadlock scenario(s):
 
        CPU0                    CPU1
        ----                    ----
