@@ -40,7 +40,7 @@ fn prefixes() {
 
 #[test]
 fn line_ends_and_colours() {
-    assert_eq!(one("a\r\nb\nc\rd\r\r\ne"), ["a", "b", "c", "d", "e"]);
+    assert_eq!(one("aa\r\nbb\ncc\rdd\r\r\nee"), ["aa", "bb", "cc", "dd", "ee"]);
     assert_eq!(one("a\n\nb\r\n\r\n"), ["a", "", "b", ""]);
     assert_eq!(one("\x1b[0;31mred\x1b[0m \x1b[2J\x1b(Bx\x1b7y\x07\0z\t1\n"), ["red xyz\t1"]);
     assert_eq!(one("\x1b[31"), [""]);
