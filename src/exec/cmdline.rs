@@ -7,6 +7,7 @@
 const ARGUMENTS: &[(&str, &str)] = &[
     ("console=ttyS0", "the kernel log"),
     ("earlyprintk=ttyS0", "the same from its first line on: the console of above comes late"),
+    ("printk.time=1", "by its time stamps a line of the log is told from a program's"),
     ("rdinit=/init", "whatever other archives and kernel configurations say"),
     ("panic=-1", "a panic ends the guest at once"),
     ("random.trust_cpu=on", "init needs random numbers before anything could have been gathered"),
