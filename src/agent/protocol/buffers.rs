@@ -62,6 +62,11 @@ impl Outgoing {
         self.start >= self.bytes.len()
     }
 
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.start = 0;
+    }
+
     /// Bytes of data that a frame may have now.
     pub fn room(&self) -> usize {
         SIZE.saturating_sub(self.bytes.len() - self.start + HEADER + KEPT).min(MAX_PAYLOAD)
