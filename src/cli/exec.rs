@@ -34,7 +34,11 @@ pub fn command() -> Command {
             .action(ArgAction::Append)
             .help("For the command's environment, besides kiln's own"),
         text("user", "USER", "Run the command as USER of the guest, a name or number [default: root]"),
-        text("klog", "WHERE", "Where the kernel's log goes: FILE, stderr, fd=N; without it, it is shown if the run fails"),
+        text(
+            "klog",
+            "WHERE",
+            "Where the kernel's log goes: FILE, stderr, fd=N; without it, it is shown if the run fails",
+        ),
         text("fail-on", "KINDS", "Kernel reports that fail the run: panic,oops,lockdep,...; all; all,-warning; none")
             .value_parser(value_parser!(FailOn))
             .default_value("panic,oops"),
@@ -76,12 +80,7 @@ fn guest(m: &ArgMatches) -> Result<Ran> {
     let kernel = exec::kernel::choose(m.get_one::<PathBuf>("kernel").map(PathBuf::as_path))?;
     let mut config = flags::config(m, kernel.path.clone())?;
     let has = |kind| config.devices.iter().any(|d| d.kind == kind);
-    let wants = Wants {
-        transport: config.transport,
-        terminal: terminal.is_some(),
-        net: has("net"),
-        disk: has("disk"),
-    };
+    let wants = Wants { transport: config.transport, terminal: terminal.is_some(), net: has("net"), disk: has("disk") };
     let plan = exec::modules::plan(&kernel, m.get_one::<PathBuf>("modules").map(PathBuf::as_path), &wants)?;
     plan.warnings.iter().for_each(|w| log::warn!("{w}"));
     let klog = klog(m.get_one::<String>("klog").map(String::as_str)).context("--klog")?;

@@ -127,7 +127,9 @@ fn read_log(memory: &Memory) -> Option<Vec<u8>> {
         }
         anyhow::Ok(log.text)
     };
-    read().inspect_err(|e| log::warn!("read the kernel's log from its memory: {e:#}; --klog has it said on its console")).ok()
+    read()
+        .inspect_err(|e| log::warn!("read the kernel's log from its memory: {e:#}; --klog has it said on its console"))
+        .ok()
 }
 
 /// The first word counts: what the agent told, else how the machine ended, with the agent's last words if it left any.

@@ -10,10 +10,14 @@ mod heap;
 pub mod inode;
 mod lock;
 mod memfd;
-#[cfg(test)]
 pub mod mount;
+pub mod pid1;
+#[cfg(test)]
 mod poll;
+pub mod process;
+pub mod pty;
 pub mod range;
+pub mod readiness;
 pub mod signal;
 pub mod socket;
 pub mod tap;

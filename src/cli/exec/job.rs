@@ -32,7 +32,10 @@ pub fn shares(m: &ArgMatches) -> Result<Shares> {
         for given in m.get_many::<PathBuf>(flag).into_iter().flatten() {
             let path = directory(given).with_context(|| format!("--{flag} {}", given.display()))?;
             if path == Path::new("/") {
-                ensure!(writable, "--ro /: the root is read-only as it is, with a layer that keeps what the guest writes");
+                ensure!(
+                    writable,
+                    "--ro /: the root is read-only as it is, with a layer that keeps what the guest writes"
+                );
                 shares.writable_root = true;
             } else if paths.insert(path, writable).is_some_and(|before| before != writable) {
                 bail!("{} is given with --ro and with --rw", given.display());

@@ -22,7 +22,12 @@ pub fn times(start: Instant, ran: &Ran) -> Times {
         command_start: ran.times.started,
         command_end: ran.times.ended,
         end: Some(ran.ended),
-        initcalls: ran.boot.initcalls.iter().map(|c| Initcall { name: c.name.clone(), us: c.took.as_micros() as u64 }).collect(),
+        initcalls: ran
+            .boot
+            .initcalls
+            .iter()
+            .map(|c| Initcall { name: c.name.clone(), us: c.took.as_micros() as u64 })
+            .collect(),
         ..Times::since(start)
     }
 }
