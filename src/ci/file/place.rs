@@ -92,7 +92,7 @@ impl Places {
 /// serde's words for an unknown key, as the rest of kiln says it; others are kept, on one line.
 fn reword(message: &str) -> String {
     let message = message.replace(char::is_control, " ");
-    let list = |rest: &str| rest.replace('`', "");
+    let list = |rest: &str| rest.replace("` or `", ", ").replace('`', "");
     match message.strip_prefix("unknown field ").and_then(|m| m.split_once(", expected ")) {
         Some((_, known)) => {
             let known = known.strip_prefix("one of ").unwrap_or(known);
