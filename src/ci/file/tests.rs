@@ -40,7 +40,7 @@ fn errors_name_the_line_and_the_key() {
             "kiln.toml:4: exclude.test: `u` is not in the file; there are: t",
         ),
         ("[tests.t]\ncommand = 'x'\n[[exclude]]", "kiln.toml:3: exclude: leaves out everything"),
-        ("[tests.t]\ncommand = 'x'\ncommand = 'y'", "kiln.toml:3: tests.t.command: duplicate key"),
+        ("[tests.t]\ncommand = 'x'\ncommand = 'y'", "kiln.toml:3: `command`: duplicate key"),
         ("[tests.t\n", "kiln.toml:1: "),
     ];
     for (text, want) in cases {
