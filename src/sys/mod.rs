@@ -10,9 +10,9 @@ mod heap;
 pub mod inode;
 mod lock;
 mod memfd;
+#[cfg(test)]
 pub mod mount;
 pub mod pid1;
-#[cfg(test)]
 mod poll;
 pub mod process;
 pub mod pty;
