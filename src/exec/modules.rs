@@ -1,6 +1,7 @@
 //! What a kernel needs to run a command for kiln: what of it is built in, what are modules, and what is missing.
 
 mod config;
+mod list;
 #[cfg(test)]
 pub mod made;
 mod needs;
@@ -13,10 +14,10 @@ pub use order::Module;
 use super::kernel::Kernel;
 use crate::config::Transport;
 use anyhow::{Context, Error, Result, anyhow, ensure};
-use config::{Configs, Value};
+use config::{Config, Configs, Value};
 use needs::{NEEDS, Need};
 use std::fs::OpenOptions;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tree::Tree;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// Where this kernel's modules are on the host: a lib/modules/RELEASE directory, or its build tree.
     pub directory: Option<PathBuf>,
+    /// Of which nobody could say whether the kernel has it.
+    unknown: Vec<&'static Need>,
 }
 
 /// How a kernel has what is needed.
@@ -66,10 +69,11 @@ fn plan_under(root: &Path, kernel: &Kernel, dir: Option<&Path>, wants: &Wants) -
     let configs = Configs::new(root, kernel, tree.as_ref());
     let mut order = order::Order::new(tree.as_ref());
     let mut missing = Vec::new();
-    let mut warnings = Vec::new();
+    let (mut unknown, mut warnings) = (Vec::new(), Vec::new());
     for need in NEEDS.iter().filter(|need| (need.when)(wants)) {
         match (state(need, tree.as_ref(), &configs), need.module) {
-            (State::BuiltIn | State::Unknown, _) | (State::Module, None) => {}
+            (State::BuiltIn, _) | (State::Module, None) => {}
+            (State::Unknown, _) => unknown.extend(need.required.then_some(need)),
             (State::Module, Some(module)) => order.add(module)?,
             (state, _) if need.required => missing.push((need, state)),
             (State::NotSet(option) | State::NoFile(option), _) => {
@@ -82,7 +86,30 @@ fn plan_under(root: &Path, kernel: &Kernel, dir: Option<&Path>, wants: &Wants) -
     }
     let modules = order.finish();
     warnings.extend(foreign(kernel, &modules));
-    Ok(Plan { modules, warnings, directory: tree.map(|tree| tree.root) })
+    Ok(Plan { modules, warnings, directory: tree.map(|tree| tree.root), unknown })
+}
+
+impl Plan {
+    /// Looks into the kernel itself (CONFIG_IKCONFIG) for what could not be known before: why a boot came to nothing.
+    /// A packed kernel takes up to a second to look into. The error names what is missing.
+    pub fn explain(&self, kernel: &Kernel) -> Result<()> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        kernel.image().unpacked()?.map_or(Ok(()), |image| self.check(kernel, image))
+    }
+
+    /// The same where the kernel lies unpacked already.
+    pub fn check(&self, kernel: &Kernel, image: impl BufRead) -> Result<()> {
+        let Some(config) = Config::find(image) else { return Ok(()) };
+        let state = |need: &'static Need| match config.value(need.option) {
+            Value::Yes => None,
+            Value::Module => Some((need, State::NoFile(need.option))),
+            Value::No => Some((need, State::NotSet(need.option))),
+        };
+        let missing: Vec<_> = self.unknown.iter().filter_map(|need| state(need)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(refusal(kernel, &missing, None)) }
+    }
 }
 
 fn state(need: &Need, tree: Option<&Tree>, configs: &Configs<'_>) -> State {
@@ -95,7 +122,7 @@ fn state(need: &Need, tree: Option<&Tree>, configs: &Configs<'_>) -> State {
             return State::Module;
         }
     }
-    // A kernel is unpacked for its configuration only when something seems to be missing.
+    // A kernel is searched for its configuration only when something seems to be missing.
     let config = if need.module.is_some() { configs.any() } else { configs.noted() };
     match config.map(|config| config.value(need.option)) {
         Some(Value::Yes) => State::BuiltIn,
