@@ -91,7 +91,11 @@ fn guest(m: &ArgMatches) -> Result<Ran> {
     let job = job::job(m, &shares, terminal.clone())?;
     // Dropped at the end, it is as it was: before anything is told.
     let _raw = if terminal.is_some() { term::raw().context("make the terminal raw")? } else { None };
-    Run { config, job, streams: job::streams()?, terminal: terminal.is_some(), klog, quiet }.run()
+    let ran = Run { config, job, streams: job::streams()?, terminal: terminal.is_some(), klog, quiet }.run()?;
+    match ran.failed_before_init() {
+        true => plan.explain(&kernel).map(|()| ran),
+        false => Ok(ran),
+    }
 }
 
 fn klog(place: Option<&str>) -> Result<Target> {

@@ -3,6 +3,7 @@
 use crate::agent::End;
 use crate::ci::Ends;
 use crate::machine::Outcome;
+use std::io::Write;
 use std::process::ExitCode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +81,8 @@ impl Verdict {
     /// Says on stderr what there is to say.
     pub fn say(&self) -> Status {
         if let Some(message) = &self.message {
-            eprintln!("kiln: {message}");
+            let line = format!("kiln: {message}\n");
+            let _ = std::io::stderr().write_all(line.as_bytes());
         }
         self.status
     }
@@ -106,7 +108,7 @@ impl From<End> for Verdict {
     fn from(end: End) -> Verdict {
         match end {
             End::Exited(code) => Verdict::new(Ends::Exited, Status::Command(code)),
-            End::Signalled(signal) => Verdict::new(Ends::Signalled, Status::Command(signal.saturating_add(128))),
+            End::Signalled(status) => Verdict::new(Ends::Signalled, Status::Command(status)),
             End::NotFound(what) => Verdict::because(Ends::NotFound, Status::Command(127), what),
             End::NotRunnable(what) => Verdict::because(Ends::NotRunnable, Status::Command(126), what),
             End::Failed(why) => Verdict::because(Ends::Failed, Status::Failed, why),

@@ -1,6 +1,7 @@
 //! What a kernel needs to run a command for kiln: what of it is built in, what are modules, and what is missing.
 
 mod config;
+mod list;
 #[cfg(test)]
 pub mod made;
 mod needs;
@@ -14,9 +15,9 @@ use super::kernel::Kernel;
 use crate::config::Transport;
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use config::{Config, Configs, Value};
-use needs::{NEEDS, Need};
+use needs::{LOG_IN_MEMORY, NEEDS, Need};
 use std::fs::OpenOptions;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tree::Tree;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub readable_log: bool,
     /// Where this kernel's modules are on the host: a lib/modules/RELEASE directory, or its build tree.
     pub directory: Option<PathBuf>,
+    /// Of which nobody could say whether the kernel has it.
+    unknown: Vec<&'static Need>,
 }
 
 /// How a kernel has what is needed.
@@ -68,10 +71,11 @@ fn plan_under(root: &Path, kernel: &Kernel, dir: Option<&Path>, wants: &Wants) -
     let configs = Configs::new(root, kernel, tree.as_ref());
     let mut order = order::Order::new(tree.as_ref());
     let mut missing = Vec::new();
-    let mut warnings = Vec::new();
+    let (mut unknown, mut warnings) = (Vec::new(), Vec::new());
     for need in NEEDS.iter().filter(|need| (need.when)(wants)) {
         match (state(need, tree.as_ref(), &configs), need.module) {
-            (State::BuiltIn | State::Unknown, _) | (State::Module, None) => {}
+            (State::BuiltIn, _) | (State::Module, None) => {}
+            (State::Unknown, _) => unknown.extend(need.required.then_some(need)),
             (State::Module, Some(module)) => order.add(module)?,
             (state, _) if need.required => missing.push((need, state)),
             (State::NotSet(option) | State::NoFile(option), _) => {
@@ -85,12 +89,34 @@ fn plan_under(root: &Path, kernel: &Kernel, dir: Option<&Path>, wants: &Wants) -
     let modules = order.finish();
     warnings.extend(foreign(kernel, &modules));
     let readable_log = configs.noted().is_some_and(describes_log);
-    Ok(Plan { modules, warnings, readable_log, directory: tree.map(|tree| tree.root) })
+    Ok(Plan { modules, warnings, readable_log, directory: tree.map(|tree| tree.root), unknown })
 }
 
-/// VMCOREINFO is there with CONFIG_VMCORE_INFO, which was CRASH_CORE before Linux 6.9.
+impl Plan {
+    /// Looks into the kernel itself (CONFIG_IKCONFIG) for what could not be known before: why a boot came to nothing.
+    /// A packed kernel takes up to a second to look into. The error names what is missing.
+    pub fn explain(&self, kernel: &Kernel) -> Result<()> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        kernel.image().unpacked()?.map_or(Ok(()), |image| self.check(kernel, image))
+    }
+
+    /// The same where the kernel lies unpacked already.
+    pub fn check(&self, kernel: &Kernel, image: impl BufRead) -> Result<()> {
+        let Some(config) = Config::find(image) else { return Ok(()) };
+        let state = |need: &'static Need| match config.value(need.option) {
+            Value::Yes => None,
+            Value::Module => Some((need, State::NoFile(need.option))),
+            Value::No => Some((need, State::NotSet(need.option))),
+        };
+        let missing: Vec<_> = self.unknown.iter().filter_map(|need| state(need)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(refusal(kernel, &missing, None)) }
+    }
+}
+
 fn describes_log(config: &Config) -> bool {
-    ["VMCORE_INFO", "CRASH_CORE"].iter().any(|option| config.value(option) == Value::Yes)
+    LOG_IN_MEMORY.iter().any(|option| config.value(option) == Value::Yes)
 }
 
 fn state(need: &Need, tree: Option<&Tree>, configs: &Configs<'_>) -> State {
@@ -103,7 +129,7 @@ fn state(need: &Need, tree: Option<&Tree>, configs: &Configs<'_>) -> State {
             return State::Module;
         }
     }
-    // A kernel is unpacked for its configuration only when something seems to be missing.
+    // A kernel is searched for its configuration only when something seems to be missing.
     let config = if need.module.is_some() { configs.any() } else { configs.noted() };
     match config.map(|config| config.value(need.option)) {
         Some(Value::Yes) => State::BuiltIn,

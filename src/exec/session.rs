@@ -46,6 +46,13 @@ pub struct Ran {
     pub ended: Instant,
 }
 
+impl Ran {
+    /// The agent never spoke: the kernel may lack something.
+    pub fn failed_before_init(&self) -> bool {
+        self.release.is_none() && !matches!(self.ending, Ending::Machine(Outcome::UserQuit | Outcome::Failed(_)))
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {

@@ -26,7 +26,7 @@ fn the_tree_you_stand_in_comes_before_the_hosts_kernel() {
 fn a_kernel_that_cannot_be_read_is_passed_over_or_explained() {
     let root = Root::new();
     let locked = root.file("host/boot/vmlinuz-6.1.0", b"x");
-    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o000)).unwrap();
     if File::open(&locked).is_ok() {
         println!("SKIPPED: root reads everything");
         // What is said is the same for any error of this kind.

@@ -1,11 +1,12 @@
 //! How a kernel was configured: from the files that builds and distributions leave, or from the kernel itself
 //! (CONFIG_IKCONFIG).
 
-use super::needs::NEEDS;
+use super::needs::{LOG_IN_MEMORY, NEEDS};
 use super::tree::Tree;
 use super::{Kernel, read};
+use crate::boot::skip_past;
 use std::cell::OnceCell;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 /// Bytes of the largest configuration; today's have 300 KiB.
@@ -41,14 +42,23 @@ impl Config {
                 "m" => Value::Module,
                 _ => continue,
             };
-            if let Some(need) = NEEDS.iter().find(|need| need.option == option) {
-                set.push((need.option, value));
+            let mut known = NEEDS.iter().map(|need| need.option).chain(LOG_IN_MEMORY);
+            if let Some(name) = known.find(|name| *name == option) {
+                set.push((name, value));
             }
         }
         any.then_some(Config { set })
     }
 
-    /// Of an option in [`NEEDS`]. As for make, the last assignment counts.
+    /// The one in a kernel's image, if there is one.
+    pub fn find(mut image: impl BufRead) -> Option<Config> {
+        skip_past(&mut image, IKCONFIG).ok()?.then_some(())?;
+        let mut text = Vec::new();
+        flate2::bufread::GzDecoder::new(GZIP.chain(image)).take(MAX).read_to_end(&mut text).ok()?;
+        Config::parse(&String::from_utf8_lossy(&text))
+    }
+
+    /// Of an option in [`NEEDS`] or [`LOG_IN_MEMORY`]. As for make, the last assignment counts.
     pub fn value(&self, option: &str) -> Value {
         self.set.iter().rev().find(|(name, _)| *name == option).map_or(Value::No, |(_, value)| *value)
     }
@@ -74,9 +84,11 @@ impl<'a> Configs<'a> {
         self.noted.get_or_init(read).as_ref()
     }
 
-    /// From a file, else from the kernel, which costs unpacking it.
+    /// From a file, else from the kernel, if that costs little: one that is packed is left alone.
     pub fn any(&self) -> Option<&Config> {
-        self.noted().or_else(|| self.inside.get_or_init(|| inside(self.kernel)).as_ref())
+        let image = self.kernel.image();
+        let look = || if image.is_packed() { None } else { Config::find(image.unpacked().ok()??) };
+        self.noted().or_else(|| self.inside.get_or_init(look).as_ref())
     }
 
     /// The more certain ones first.
@@ -102,14 +114,6 @@ impl<'a> Configs<'a> {
         }
         files
     }
-}
-
-/// The configuration in the kernel.
-fn inside(kernel: &Kernel) -> Option<Config> {
-    let rest = kernel.image().find(IKCONFIG).ok()??;
-    let mut text = Vec::new();
-    flate2::read::GzDecoder::new(GZIP.chain(rest)).take(MAX).read_to_end(&mut text).ok()?;
-    Config::parse(&String::from_utf8_lossy(&text))
 }
 
 #[cfg(test)]

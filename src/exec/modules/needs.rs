@@ -50,3 +50,6 @@ pub const NEEDS: &[Need] = &[
     when(|w| w.disk, driver("VIRTIO_BLK", "virtio_blk", "for --disk")),
     Need { required: false, ..built_in("SERIAL_8250_CONSOLE", "there will be no kernel log") },
 ];
+
+/// With one of these the kernel describes its log (VMCOREINFO): the newer name, and that before Linux 6.9.
+pub const LOG_IN_MEMORY: [&str; 2] = ["VMCORE_INFO", "CRASH_CORE"];

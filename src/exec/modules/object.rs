@@ -1,7 +1,7 @@
 //! A kernel module's file, an ELF object (System V ABI, chapter 4, "Sections"), read as untrusted bytes: what it says of
 //! itself, and the file without its debug information, which is most of it in a build tree.
 
-use super::tree::name;
+use super::list::name;
 use crate::boot::bytes::{u16_at, u32_at, u64_at};
 use crate::config::Part;
 use anyhow::{Context, Result, ensure};

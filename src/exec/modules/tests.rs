@@ -145,6 +145,29 @@ fn the_configuration_inside_a_kernel_counts_when_something_seems_missing() {
 }
 
 #[test]
+fn a_packed_kernel_is_looked_into_only_to_explain() {
+    let root = Root::new();
+    let explain = |change: &[(&str, &str)]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let inside = vmlinux(&ikconfig(&config('y', change)));
+        std::io::Write::write_all(&mut gzip, &inside).unwrap();
+        let kernel = choose(Some(&root.file("vmlinux.gz", gzip.finish().unwrap())))?;
+        let plan = root.plan(&kernel, None, &WANTS)?;
+        // Unpacked it says the same.
+        assert_eq!(plan.check(&kernel, &inside[..]).is_ok(), plan.explain(&kernel).is_ok());
+        plan.explain(&kernel)
+    };
+    explain(&[]).unwrap();
+    explain(&[("VIRTIO_NET", "n")]).unwrap();
+    assert!(format!("{:#}", explain(&[("TMPFS", "n")]).unwrap_err()).contains("CONFIG_TMPFS is not set"));
+    let module = format!("{:#}", explain(&[("FUSE_FS", "m")]).unwrap_err());
+    assert!(module.contains("CONFIG_FUSE_FS is a module") && module.contains("were not found"), "{module}");
+    // Without a configuration inside there is nothing to say.
+    let kernel = root.kernel("k");
+    root.plan(&kernel, None, &WANTS).unwrap().explain(&kernel).unwrap();
+}
+
+#[test]
 fn a_build_tree_is_enough() {
     let root = Root::new();
     let sources: Vec<_> = USUAL.iter().map(|(path, needs)| (path.strip_prefix("kernel/").unwrap(), *needs)).collect();

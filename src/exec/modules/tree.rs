@@ -1,11 +1,10 @@
 //! Where the modules of a kernel are, and which there are: an installed lib/modules/RELEASE, or a build tree.
 
+use super::list::{List, PACKED, name};
 use super::object::Object;
 use super::{Kernel, read};
 use anyhow::{Context, Result, bail, ensure};
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Bytes of the largest list of modules; distributions have 1 MiB.
@@ -14,20 +13,20 @@ const LIST_MAX: u64 = 32 << 20;
 const WALK_MAX: usize = 100_000;
 const WALK_DEPTH: usize = 16;
 const LISTS: [&str; 3] = ["modules.dep", "modules.order", "modules.builtin"];
-const PACKED: [&str; 4] = ["", ".xz", ".zst", ".gz"];
 
 pub struct Tree {
     pub root: PathBuf,
-    /// The names in modules.builtin.
-    built_in: Option<HashSet<String>>,
-    index: OnceCell<Index>,
+    /// modules.builtin.
+    built_in: Option<List>,
+    modules: OnceCell<Modules>,
 }
 
-/// The modules by name, as far as there is a list.
-enum Index {
-    /// The lines of modules.dep.
-    Dep(String, HashMap<String, Range<usize>>),
-    Files(HashMap<String, PathBuf>),
+/// Which there are.
+enum Modules {
+    /// modules.dep.
+    Dep(List),
+    /// Paths only.
+    Files(List),
 }
 
 /// The modules of `kernel`; `named` is the directory that the user gave. Errors when there are none in it.
@@ -79,9 +78,8 @@ fn has_list(dir: &Path) -> bool {
 
 impl Tree {
     fn new(root: PathBuf) -> Tree {
-        let names = |text: String| text.lines().filter_map(name).collect();
-        let built_in = read(&root.join("modules.builtin"), LIST_MAX).ok().map(names);
-        Tree { root, built_in, index: OnceCell::new() }
+        let built_in = read(&root.join("modules.builtin"), LIST_MAX).ok().map(List::new);
+        Tree { root, built_in, modules: OnceCell::new() }
     }
 
     /// Whether it is where a kernel was built.
@@ -90,7 +88,7 @@ impl Tree {
     }
 
     pub fn built_in(&self, module: &str) -> bool {
-        self.built_in.as_ref().is_some_and(|names| names.contains(module))
+        self.built_in.as_ref().is_some_and(|list| list.find(module).is_some())
     }
 
     pub fn has(&self, module: &str) -> bool {
@@ -99,79 +97,44 @@ impl Tree {
 
     /// Whether everything this kernel has is in one of its lists.
     pub fn is_complete(&self) -> bool {
-        let listed = match self.index() {
-            Index::Dep(..) => true,
-            Index::Files(files) => !files.is_empty(),
+        let listed = match self.modules() {
+            Modules::Dep(_) => true,
+            Modules::Files(list) => !list.is_empty(),
         };
-        listed && self.built_in.as_ref().is_some_and(|names| !names.is_empty())
+        listed && self.built_in.as_ref().is_some_and(|list| !list.is_empty())
     }
 
     /// The file of a module.
     pub fn path(&self, module: &str) -> Option<PathBuf> {
-        match self.index() {
-            Index::Dep(text, lines) => {
-                let (path, _) = text.get(lines.get(module)?.clone())?.split_once(':')?;
-                resolve(&self.root, path)
-            }
-            Index::Files(files) => files.get(module).and_then(|path| resolve(&self.root, path.to_str()?)),
-        }
+        let (Modules::Dep(list) | Modules::Files(list)) = self.modules();
+        resolve(&self.root, list.find(module)?.path)
     }
 
     /// The names of the modules that `module` needs, in an order in which they can be loaded if the list is depmod's:
     /// it has them all, the last one to be loaded first. Without it they are what the module says itself.
     pub fn dependencies(&self, module: &str, object: &Object) -> Result<Vec<String>> {
-        let Index::Dep(text, lines) = self.index() else { return object.depends() };
-        let line = lines.get(module).and_then(|line| text.get(line.clone())).unwrap_or_default();
-        let (_, needed) = line.split_once(':').unwrap_or_default();
-        Ok(needed.split_whitespace().rev().filter_map(name).collect())
+        match self.modules() {
+            Modules::Dep(list) => {
+                let needed = list.find(module).map(|entry| entry.rest).unwrap_or_default();
+                Ok(needed.split_whitespace().rev().filter_map(name).collect())
+            }
+            Modules::Files(_) => object.depends(),
+        }
     }
 
-    fn index(&self) -> &Index {
-        self.index.get_or_init(|| {
+    fn modules(&self) -> &Modules {
+        self.modules.get_or_init(|| {
             if let Ok(text) = read(&self.root.join("modules.dep"), LIST_MAX) {
-                return dep(text);
+                return Modules::Dep(List::new(text));
             }
-            match read(&self.root.join("modules.order"), LIST_MAX) {
-                Ok(text) => Index::Files(named(text.lines().map(PathBuf::from))),
+            Modules::Files(List::new(match read(&self.root.join("modules.order"), LIST_MAX) {
+                Ok(text) => text,
                 // A tree of sources holds too much to look for modules in it.
-                Err(_) if self.is_build() => Index::Files(HashMap::new()),
-                Err(_) => Index::Files(named(walk(&self.root).into_iter())),
-            }
+                Err(_) if self.is_build() => String::new(),
+                Err(_) => walk(&self.root),
+            }))
         })
     }
-}
-
-fn dep(text: String) -> Index {
-    let mut lines = HashMap::new();
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        if let Some(name) = line.split_once(':').and_then(|(path, _)| name(path)) {
-            lines.entry(name).or_insert(at..at + line.len());
-        }
-        at += line.len();
-    }
-    Index::Dep(text, lines)
-}
-
-/// The first of a name counts.
-fn named(paths: impl Iterator<Item = PathBuf>) -> HashMap<String, PathBuf> {
-    let mut files = HashMap::new();
-    for path in paths {
-        if let Some(name) = path.to_str().and_then(name) {
-            files.entry(name).or_insert(path);
-        }
-    }
-    files
-}
-
-/// The name of the module in a file: `_` for `-`, as the kernel has it. None for what is no module's name.
-pub fn name(path: &str) -> Option<String> {
-    let file = path.rsplit('/').next()?;
-    let stem = PACKED.iter().filter(|s| !s.is_empty()).find_map(|s| file.strip_suffix(s)).unwrap_or(file);
-    // Linux 6.2 and later list what a build makes as objects.
-    let stem = stem.strip_suffix(".ko").or_else(|| stem.strip_suffix(".o")).unwrap_or(stem);
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"_-+".contains(&b);
-    (!stem.is_empty() && stem.len() < 64 && stem.bytes().all(fits)).then(|| stem.replace('-', "_"))
 }
 
 /// The file that a list means: lists of builds have `kernel/` before the path or not, the object for the module, and
@@ -184,9 +147,9 @@ fn resolve(root: &Path, listed: &str) -> Option<PathBuf> {
     paths.flat_map(|path| PACKED.map(|suffix| root.join(format!("{path}{suffix}")))).find(|path| path.is_file())
 }
 
-/// The modules below a directory, relative to it. Links are not followed: `build` leads into the sources.
-fn walk(root: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+/// The modules below a directory, relative to it, one a line. Links are not followed: `build` leads into the sources.
+fn walk(root: &Path) -> String {
+    let mut found = String::new();
     let mut seen = 0;
     let mut left = vec![(root.to_path_buf(), 0)];
     while let Some((dir, depth)) = left.pop() {
@@ -199,7 +162,8 @@ fn walk(root: &Path) -> Vec<PathBuf> {
             if kind.is_dir() && depth < WALK_DEPTH {
                 left.push((path, depth + 1));
             } else if kind.is_file() && entry.file_name().to_string_lossy().contains(".ko") {
-                found.extend(path.strip_prefix(root).map(Path::to_path_buf));
+                let relative = path.strip_prefix(root).ok().and_then(Path::to_str);
+                relative.into_iter().for_each(|path| found.extend([path, "\n"]));
             }
         }
     }
