@@ -11,6 +11,7 @@ pub mod pid1;
 mod poll;
 pub mod process;
 pub mod pty;
+mod random;
 pub mod readiness;
 pub mod signal;
 pub mod socket;
@@ -23,6 +24,7 @@ pub use heap::{return_large_buffers, share_heap};
 pub use lock::Lock;
 pub use memfd::memfd;
 pub use poll::{Poll, Token};
+pub use random::random;
 pub use text::forget_startup_code;
 pub use vmm_sys_util::eventfd::EventFd;
 

@@ -190,15 +190,13 @@ fn without_a_layer_the_root_is_as_the_host_shares_it() {
     }
     let place = Place::new();
     let root = place.share("root");
-    fs::create_dir(&root).unwrap();
-    for dir in ["bin", "lib", "lib64", "usr", "usr/bin"] {
-        fs::create_dir(root.join(dir)).unwrap();
+    for file in ["/bin/sh", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"] {
+        let to = root.join(file.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(file, to).unwrap();
     }
-    fs::copy("/bin/busybox", root.join("bin/sh")).or_else(|_| fs::copy("/bin/sh", root.join("bin/sh"))).unwrap();
-    // A shell that cannot load its libraries does not run; that it was found there is enough.
-    let (end, _) = outcome(&place, "echo > /written", |job| job.overlay = false);
-    assert!(matches!(end, End::Exited(0) | End::NotRunnable(_)), "{end:?}");
-    assert_eq!(root.join("written").exists(), end == End::Exited(0));
+    assert_eq!(outcome(&place, "echo > /written", |job| job.overlay = false).0, End::Exited(0));
+    assert!(root.join("written").exists());
 }
 
 #[test]
