@@ -5,7 +5,7 @@ use super::protocol::{Incoming, Key, Outgoing, ToGuest, ToHost};
 use crate::sys::readiness::{self, Watch};
 use crate::sys::socket;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,27 @@ pub struct Channel {
     file: File,
     incoming: Incoming,
     pub outgoing: Outgoing,
+}
+
+/// The driver copies what is written, up to 32 KiB at once, and a guest may be out of memory for the moment.
+struct Port<'a>(&'a File);
+
+impl Write for Port<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let no_memory = |e: &io::Error| e.raw_os_error() == Some(libc::ENOMEM);
+        match self.0.write(data) {
+            Err(e) if no_memory(&e) => {
+                std::thread::sleep(Duration::from_millis(10));
+                let result = self.0.write(data.get(..1024).unwrap_or(data));
+                result.map_err(|e| if no_memory(&e) { io::ErrorKind::WouldBlock.into() } else { e })
+            }
+            result => result,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn gone(what: &str, e: &io::Error) -> Trouble {
@@ -46,7 +67,7 @@ impl Channel {
 
     /// Sends what the channel takes now.
     pub fn flush(&mut self) -> Result<(), Trouble> {
-        self.outgoing.flush(&self.file).map_err(|e| gone("write to", &e))
+        self.outgoing.flush(Port(&self.file)).map_err(|e| gone("write to", &e))
     }
 
     /// Waits until all is sent; `false` if it is not after `patience`.

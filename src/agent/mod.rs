@@ -3,11 +3,13 @@
 mod channel;
 mod command;
 mod guest;
+mod init;
 mod job;
 mod protocol;
 mod relay;
 mod session;
 mod user;
 
+pub use init::{is_wanted as is_init, run as init};
 pub use job::{Job, Share, Terminal};
 pub use session::{End, Hello, Session, Streams, Times};

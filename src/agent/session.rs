@@ -15,7 +15,7 @@ mod outlet;
 
 use super::job::{self, Job};
 use super::protocol::Key;
-use crate::sys::{EventFd, Lock, eventfd, pid1, signal, term};
+use crate::sys::{EventFd, Lock, eventfd, random, signal, term};
 use anyhow::{Context, Result, ensure};
 use conversation::Conversation;
 use std::os::fd::{AsFd, OwnedFd};
@@ -95,7 +95,7 @@ impl Session {
         on_end: Box<dyn FnOnce(End) + Send>,
     ) -> Result<Session> {
         let mut key = Key::default();
-        pid1::random(&mut key).context("make a key for the guest's agent")?;
+        random(&mut key).context("make a key for the guest's agent")?;
         let encoded = job.encode(&key);
         ensure!(encoded.len() <= job::MAX, "arguments and environment are too long: more than {} MiB", job::MAX >> 20);
         channel.set_nonblocking(true).context("set up the channel to the guest's agent")?;

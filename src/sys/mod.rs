@@ -17,6 +17,7 @@ mod poll;
 pub mod process;
 pub mod pty;
 pub mod range;
+mod random;
 pub mod readiness;
 pub mod signal;
 pub mod socket;
@@ -30,6 +31,7 @@ pub use heap::{return_large_buffers, share_heap};
 pub use lock::Lock;
 pub use memfd::memfd;
 pub use poll::{Poll, Token};
+pub use random::random;
 pub use text::forget_startup_code;
 pub use vmm_sys_util::eventfd::EventFd;
 

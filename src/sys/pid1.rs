@@ -108,10 +108,3 @@ pub fn uptime_ns() -> u64 {
     let (s, ns) = (time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs());
     s.saturating_mul(1_000_000_000).saturating_add(ns)
 }
-
-/// Fills `bytes` with what nobody can guess (getrandom(2)).
-pub fn random(bytes: &mut [u8]) -> io::Result<()> {
-    // SAFETY: the buffer and its length. Up to 256 bytes come at once.
-    let n = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if usize::try_from(n).is_ok_and(|n| n == bytes.len()) { Ok(()) } else { Err(io::Error::last_os_error()) }
-}

@@ -150,7 +150,7 @@ fn reset_signals() {
 
 /// Undoes what sets process 1 apart. Open files as systemd has them: programs that close all descriptors up to the
 /// limit rely on 1024, those that want more raise it.
-unsafe fn be_ordinary() {
+fn be_ordinary() {
     let files = libc::rlimit { rlim_cur: 1024, rlim_max: 524_288 };
     // SAFETY: a C string and values of ours; what fails here leaves a stricter limit.
     unsafe {

@@ -114,8 +114,11 @@ impl Conversation {
 
     /// Takes what came. The last word, if it did.
     fn hear(&mut self) -> Result<Option<Last>, Stop> {
+        let closed = || Err(Stop::Lost(format!("the channel to the guest closed {}", self.order.place())));
         match self.incoming.fill(&self.channel) {
-            Ok(0) => return Err(Stop::Lost(format!("the channel to the guest closed {}", self.order.place()))),
+            Ok(0) => return closed(),
+            // The same, with something of ours on the way.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return closed(),
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return Ok(None),
             Err(e) => return Err(Stop::Lost(format!("read from the guest's agent: {e}"))),
             Ok(_) => {}

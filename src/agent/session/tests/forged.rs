@@ -1,6 +1,6 @@
 //! What a guest may do to the channel, and what it never gets for it.
 
-use super::super::super::protocol::{Ending, Exit, Incoming, Stream, ToHost, VERSION, WINDOW, data_kind, seal};
+use super::super::super::protocol::{Ending, Exit, HEADER, Incoming, Stream, ToHost, VERSION, WINDOW, data_kind, seal};
 use super::super::order::{Last, Order};
 use super::*;
 use proptest::prelude::*;
@@ -61,7 +61,8 @@ fn a_channel_cut_anywhere_is_lost() {
 /// Each cut through both real sides: the host hears so many bytes of the agent, and then nothing.
 #[test]
 fn a_session_cut_anywhere_is_lost_never_0() {
-    let total = cut_after(usize::MAX).1;
+    // Whether the agent sees that the ending command closed its input, a frame of a header, depends on the moment.
+    let total = cut_after(usize::MAX).1 - HEADER;
     let mut at = 0;
     while at < total {
         let (end, _) = cut_after(at);
