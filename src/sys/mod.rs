@@ -5,6 +5,7 @@ mod call;
 pub mod dir;
 pub mod fd;
 pub mod file;
+pub mod flock;
 mod heap;
 pub mod inode;
 mod lock;
