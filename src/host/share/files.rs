@@ -209,13 +209,11 @@ impl Server {
     }
 
     pub(super) fn release(&mut self, body: &mut Fields) -> Res<()> {
-        let handle = self.handles.remove(body.u64()?)?;
-        if let Some(locks) = &mut self.locks
-            && self.handles.of_node(handle.node()).is_none()
-        {
-            locks.forget(handle.node());
+        let fh = body.u64()?;
+        if let Some(locks) = &mut self.locks {
+            locks.release(fh);
         }
-        Ok(())
+        self.handles.remove(fh).map(drop)
     }
 
     pub(super) fn fsync(&mut self, body: &mut Fields) -> Res<()> {

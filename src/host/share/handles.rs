@@ -35,7 +35,7 @@ impl Handle {
         }
     }
 
-    pub fn node(&self) -> u64 {
+    fn node(&self) -> u64 {
         match self {
             Handle::File(file) => file.node,
             Handle::Dir(dir) => dir.node,

@@ -46,8 +46,8 @@ struct Waiter {
 }
 
 pub struct Locks {
-    /// By node and owner.
-    ranges: HashMap<(u64, u64), Arc<Held>>,
+    /// By node and owner: the owner's opening, and the client's handle that it locked through last.
+    ranges: HashMap<(u64, u64), (Arc<Held>, u64)>,
     /// By the ticket; the client's own number of a request may be anything.
     waiting: HashMap<u64, Waiter>,
     finished: Arc<Lock<Vec<Finished>>>,
@@ -134,8 +134,10 @@ impl Locks {
         self.ranges.remove(&(node, owner));
     }
 
-    pub fn forget(&mut self, node: u64) {
-        self.ranges.retain(|(of, _), _| *of != node);
+    /// A handle is gone, and with it the locks whose owner is the handle itself (F_OFD_SETLK). Those of processes went
+    /// before, as each of them closed it.
+    pub fn release(&mut self, fh: u64) {
+        self.ranges.retain(|_, (_, through)| *through != fh);
     }
 }
 
@@ -194,13 +196,16 @@ impl Server {
         } else {
             let key = (file.node, lk.owner);
             let range = lk.range()?;
-            let fd = match locks.ranges.get(&key) {
-                Some(fd) => fd.clone(),
+            let fd = match locks.ranges.get_mut(&key) {
+                Some((fd, through)) => {
+                    *through = lk.fh;
+                    fd.clone()
+                }
                 None if range.kind == libc::F_UNLCK => return Ok(Done::Out),
                 None => {
                     self.tree.budget.check()?;
                     let fd = Arc::new(own_opening(&file.fd, &self.tree.budget)?);
-                    locks.ranges.insert(key, fd.clone());
+                    locks.ranges.insert(key, (fd.clone(), lk.fh));
                     fd
                 }
             };
@@ -219,7 +224,7 @@ impl Server {
         let locks = self.locks.as_ref().ok_or(Errno::NOSYS)?;
         let file = self.handles.file(lk.fh)?;
         let fd = match locks.ranges.get(&(file.node, lk.owner)) {
-            Some(fd) => fd.clone(),
+            Some((fd, _)) => fd.clone(),
             None => Arc::new(own_opening(&file.fd, &self.tree.budget)?),
         };
         let there = flock::lock_in_the_way(fd.as_fd(), lk.range()?)?;

@@ -43,6 +43,12 @@ impl Tree {
         self.recent = Recent::new(self.budget.cached());
     }
 
+    /// Everything has to be walked to again.
+    #[cfg(test)]
+    pub fn forget_descriptors(&mut self) {
+        self.recent = Recent::new(self.budget.cached());
+    }
+
     pub fn forget(&mut self, id: u64, count: u64) {
         self.nodes.forget(id, count, |id| self.recent.remove(id));
     }

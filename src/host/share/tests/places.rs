@@ -34,7 +34,7 @@ fn it_is_a_lower_layer_of_an_overlay() {
             let before = super::script::picture(m.plain());
             let root = at("merged");
             assert_eq!(fs::read(root.join("a/l")).unwrap(), b"lower");
-            let inode = fs::metadata(root.join("a/f")).unwrap().ino();
+
             fs::write(root.join("a/f"), b"changed").unwrap();
             assert_eq!(fs::read(root.join("a/f")).unwrap(), b"changed");
             fs::write(root.join("a/b/new"), b"new").unwrap();
@@ -44,10 +44,10 @@ fn it_is_a_lower_layer_of_an_overlay() {
             fs::rename(root.join("a/h"), root.join("h")).unwrap();
             fs::set_permissions(root.join("a"), fs::Permissions::from_mode(0o700)).unwrap();
             let mut script = Script::new(&root);
-            assert_eq!(script.line("ls a/b/c"), "[..:4 .:4]");
+            assert_eq!(fs::read_dir(root.join("a/b/c")).unwrap().count(), 0);
             assert_eq!(script.line("setxattr a/b user.x y 0"), "ok");
             assert_eq!(script.line("listxattr a/b 100"), "7 \"user.x\\0\"");
-            assert_eq!(fs::metadata(root.join("h")).unwrap().len(), 5, "inode {inode}");
+            assert_eq!(fs::metadata(root.join("h")).unwrap().len(), 5);
             assert_eq!(super::script::picture(m.plain()), before);
             mount::unmount(&root).unwrap();
             mount::unmount(scratch.path()).unwrap();
