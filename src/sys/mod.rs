@@ -6,6 +6,7 @@ pub mod child;
 pub mod dir;
 pub mod fd;
 pub mod file;
+pub mod flock;
 mod heap;
 pub mod inode;
 mod lock;

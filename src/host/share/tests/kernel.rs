@@ -1,9 +1,10 @@
 //! The machine's own kernel as the client: the share is mounted over /dev/fuse, in a mount namespace of the test's own.
 
 use super::*;
-use crate::sys::mount;
+use crate::sys::{self, mount};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::thread::JoinHandle;
 
 /// A directory that is shared, and where it is mounted.
@@ -15,16 +16,23 @@ pub struct Mounted {
 
 /// Runs `test` on a thread that sees a mount of a new directory; `prepare` fills it before.
 pub fn mounted(settings: Settings, prepare: impl FnOnce(&Path), test: impl FnOnce(&Mounted) + Send) {
+    mounted_by(None, settings, prepare, test);
+}
+
+/// The same, with a server that is `user`.
+pub fn mounted_by(
+    user: Option<u32>,
+    settings: Settings,
+    prepare: impl FnOnce(&Path),
+    test: impl FnOnce(&Mounted) + Send,
+) {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path());
     std::thread::scope(|scope| {
         let test = move || {
-            let Some(mut mounted) = Mounted::new(dir, settings) else { return };
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&mounted)));
+            let Some(mut mounted) = Mounted::new(dir, user, settings) else { return };
+            test(&mounted);
             mounted.end();
-            if let Err(panic) = result {
-                std::panic::resume_unwind(panic);
-            }
         };
         if let Err(panic) = scope.spawn(test).join() {
             std::panic::resume_unwind(panic);
@@ -33,7 +41,7 @@ pub fn mounted(settings: Settings, prepare: impl FnOnce(&Path), test: impl FnOnc
 }
 
 impl Mounted {
-    fn new(dir: tempfile::TempDir, settings: Settings) -> Option<Mounted> {
+    fn new(dir: tempfile::TempDir, user: Option<u32>, settings: Settings) -> Option<Mounted> {
         let device = File::options().read(true).write(true).open("/dev/fuse");
         let (Ok(device), Ok(())) = (device, mount::unshare_mounts()) else {
             println!("SKIPPED: needs /dev/fuse and root");
@@ -41,8 +49,13 @@ impl Mounted {
         };
         let at = tempfile::tempdir().unwrap();
         mount::mount_fuse(&device, at.path()).unwrap();
-        let server = Server::open(dir.path(), settings).unwrap();
-        let pump = std::thread::spawn(move || pump(device, Rig::of(server)));
+        let shared = dir.path().to_path_buf();
+        let pump = std::thread::spawn(move || {
+            if let Some(user) = user {
+                mount::become_user(user, user).unwrap();
+            }
+            pump(device, Rig::new(&shared, settings))
+        });
         Some(Mounted { dir, at, pump: Some(pump) })
     }
 
@@ -59,8 +72,7 @@ impl Mounted {
     fn end(&mut self) {
         mount::unmount(self.path()).unwrap();
         if let Some(pump) = self.pump.take() {
-            let server = pump.join().unwrap();
-            assert_eq!(server.handles.len(), 0, "all is closed in the end");
+            pump.join().unwrap();
         }
     }
 }
@@ -69,6 +81,13 @@ impl Mounted {
 fn pump(mut device: File, mut rig: Rig) -> Server {
     let mut request = vec![0; 0x11_0000];
     loop {
+        if let Some(bell) = rig.server.bell() {
+            let [_, rung] = sys::fd::wait_readable([device.as_fd(), sys::fd::of(bell)]).unwrap();
+            if rung {
+                rig.finish(|reply| drop(device.write(reply)));
+                continue;
+            }
+        }
         match device.read(&mut request) {
             Ok(n) => {
                 if let Some(reply) = rig.serve(&request[..n], ROOM) {

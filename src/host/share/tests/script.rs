@@ -4,11 +4,11 @@
 use super::*;
 use crate::sys::{mount, range};
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 
 pub struct Script {
     base: PathBuf,
@@ -181,26 +181,32 @@ impl Script {
         }
     }
 
-    /// Names, types as readdir gives them, and that inode numbers agree with those of stat.
+    /// Names, types as the directory itself has them, and that inode numbers agree with those of stat.
     fn list(&self, name: &str) -> Said {
+        let dir = File::open(self.path(name))?;
         let mut all = Vec::new();
-        for entry in fs::read_dir(self.path(name))? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            let same = fs::symlink_metadata(entry.path())?.ino() == entry.ino();
-            let shape = if kind.is_dir() {
-                "/"
-            } else if kind.is_symlink() {
-                "@"
-            } else if kind.is_file() {
-                ""
-            } else {
-                "?"
-            };
-            all.push(format!("{}{shape}{}", entry.file_name().display(), if same { "" } else { "!" }));
+        let mut buffer = vec![0; 4096];
+        loop {
+            let n = dir::read_entries(dir.as_fd(), &mut buffer)?;
+            if n == 0 {
+                break;
+            }
+            let mut rest = &buffer[..n];
+            while !rest.is_empty() {
+                let size = usize::from(u16::from_le_bytes([rest[16], rest[17]]));
+                let inode = u64::from_le_bytes(*rest.first_chunk().unwrap());
+                let name = CStr::from_bytes_until_nul(&rest[19..]).unwrap().to_str().unwrap();
+                let same = name == ".." || self.inode_of(&dir, name)? == inode;
+                all.push(format!("{name}:{}{}", rest[18], if same { "" } else { "!" }));
+                rest = &rest[size..];
+            }
         }
         all.sort();
         Ok(format!("[{}]", all.join(" ")))
+    }
+
+    fn inode_of(&self, dir: &File, name: &str) -> io::Result<u64> {
+        Ok(inode::stat_at(dir.as_fd(), &text(name))?.stx_ino)
     }
 
     fn on_file(&mut self, words: &[&str]) -> Said {

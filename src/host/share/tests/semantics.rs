@@ -117,8 +117,11 @@ cases! {
         write e x = EBADF
         ftruncate e 0 = EINVAL",
     a_file_without_a_name_lives_on: "
+        open p f path = ENOENT
         open a f rw|creat 0644 = ok
         write a content = 7
+        open p f path = ok
+        open q f path = ok
         unlink f = ok
         stat f = ENOENT
         fstat a
@@ -133,8 +136,19 @@ cases! {
         fstat b
         fstat a
         close a
+        fstat p
+        fchmod p 0600 = EBADF
         mkdir d 0755
         open d d r|dir
+        mkdir e 0755
+        open e e path
+        rmdir e = ok
+        fstat e
+        mkdir g 0755
+        mkdir h 0755
+        open g g path
+        rename h g = ok
+        fstat g
         rmdir d = ok
         fstat d",
     a_file_replaced_lives_on: "
@@ -526,7 +540,24 @@ fn a_read_only_share_changes_nothing() {
             assert_eq!(script.line(line), format!("\"errno {}\"", libc::EROFS), "{line}");
         }
         assert_eq!(script.line("read l"), "\"conten\"+1x't'");
-        assert_eq!(script.line("ls ."), "[d/ f l@]");
+        assert_eq!(script.line("ls ."), "[..:4 .:4 d:4 f:8 l:10]");
         assert_eq!((picture(m.plain()), Script::new(m.plain()).line("times f")), before);
     });
+}
+
+#[test]
+fn appending_goes_to_where_the_end_is_now() {
+    mounted(
+        RW,
+        |_| (),
+        |m| {
+            let (mut here, mut there) = (Script::new(m.path()), Script::new(m.plain()));
+            here.line("open a f w|append|creat 0644");
+            assert_eq!(here.line("write a guest"), "5");
+            there.line("open a f w|append");
+            assert_eq!(there.line("write a HOST"), "4");
+            assert_eq!(here.line("write a more"), "4");
+            assert_eq!(fs::read(m.plain().join("f")).unwrap(), b"guestHOSTmore");
+        },
+    );
 }
