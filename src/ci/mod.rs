@@ -20,11 +20,13 @@ mod schedule;
 mod text;
 mod told;
 
+pub use file::Ends;
 pub use judge::Verdict;
 pub use matrix::Boot;
 pub use report::excerpt;
 pub use schedule::Done;
 pub use text::short;
+pub use told::Told;
 
 use crate::config::Size;
 use crate::sys::signal;

@@ -10,7 +10,7 @@ use std::path::Path;
 /// Bytes; reports are bounded where they are made.
 const LARGEST: u64 = 16 << 20;
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Told {
     /// The exit status of the child, which is the command's own where it ended by itself.
     pub status: u8,
