@@ -5,7 +5,7 @@ use super::file::Ktap;
 use super::matrix::Boot;
 use super::record::{Lines, Piece, Record, Stream};
 use super::text::{SHOWN, clean, short};
-use super::told::{Report, Told};
+use super::told::{REPORTS, Report, Told};
 use crate::klog::{self, Watcher};
 use crate::ktap;
 use crate::sys::{EventFd, Poll, Token, child};
@@ -335,7 +335,7 @@ impl<'a> Ear<'a> {
             },
         };
         remove(&places.result)?;
-        let mut reports: Vec<Report> = self.watcher.finish().into_iter().map(Report::from).collect();
+        let mut reports: Vec<Report> = self.watcher.finish().into_iter().take(REPORTS).map(Report::from).collect();
         if let End::Told(told) = &end
             && !told.reports.is_empty()
         {

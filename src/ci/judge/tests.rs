@@ -27,6 +27,7 @@ fn ends_and_expectations() {
         ("say 0 lost", "", Failed, "the channel to the guest was lost"),
         ("say 125 failed 'open /dev/kvm: no'", "", Error, "open /dev/kvm: no"),
         (oops, "", Failed, "oops: BUG: unable to handle page fault"),
+        (&oops.replace("say 0", "say 255"), "", Failed, "oops: BUG: unable to handle page fault"),
         (oops, "expect.report='oops'", Passed, ""),
         (oops, "fail-on='panic'", Passed, ""),
         ("say 0 exited", "expect.report='kasan'", Failed, "the kernel log has no report of kind kasan"),

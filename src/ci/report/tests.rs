@@ -201,7 +201,10 @@ fn old_reports_are_gone_at_once_and_places_that_cannot_be_written_are_errors() {
     for name in [JUNIT, KTAP, JSON] {
         std::fs::write(dir.path().join(name), "old").unwrap();
     }
-    drop(Files::create(dir.path()).unwrap());
+    let ours = Files::create(dir.path()).unwrap();
+    let second = Files::create(dir.path()).err().unwrap().to_string();
+    assert!(second.ends_with("another kiln ci writes there; see --out"), "{second}");
+    drop(ours);
     assert!(!dir.path().join(JUNIT).exists() && !dir.path().join(KTAP).exists());
     assert_eq!(std::fs::read_to_string(dir.path().join(JSON)).unwrap(), "");
     std::fs::create_dir(dir.path().join(KTAP)).unwrap();
