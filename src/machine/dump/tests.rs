@@ -8,7 +8,7 @@ fn low_memory_is_a_segment_of_its_own() {
     assert_eq!(ranges(0, 0x8_0000), [0..0x8_0000]);
 }
 
-/// Lengths and places that readers rely on; the whole file is read by readelf in tests/debug.rs.
+/// Lengths and places that readers rely on; the whole file is read by readelf in tests/dump.rs.
 #[test]
 fn notes_have_the_size_their_readers_expect() {
     let mut cpu = Registers { kernel_gs_base: 0x77, ..Default::default() };

@@ -1,4 +1,4 @@
-//! Looking into guests: `--dump-on-panic` and `--gdb`. Guests of a few instructions, on the host's own /dev/kvm.
+//! `--dump-on-panic`: what a dead guest leaves behind. Guests of a few instructions, on the host's own /dev/kvm.
 
 mod support;
 
