@@ -21,6 +21,7 @@ mod boot;
 mod host;
 mod kvm;
 mod pci;
+mod printk;
 
 mod platform;
 mod virtio;

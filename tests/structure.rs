@@ -8,7 +8,7 @@ const LAYERS: &[&[&str]] = &[
     &["sys"],
     &["bus", "config", "event", "irq", "klog", "ktap", "part"],
     &["mem"],
-    &["agent", "boot", "host", "kvm", "pci"],
+    &["agent", "boot", "host", "kvm", "pci", "printk"],
     &["platform", "virtio"],
     &["arch", "devices"],
     &["machine"],

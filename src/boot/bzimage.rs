@@ -98,6 +98,11 @@ impl Setup {
         })
     }
 
+    /// Whether it has the 64-bit entry that 64-bit kernels have, where its protocol is new enough to say.
+    pub fn is_64bit(&self) -> Option<bool> {
+        (self.version >= 0x20c).then_some(self.xloadflags & XLF_KERNEL_64 != 0)
+    }
+
     /// How the kernel inside is packed, where this kernel is new enough to say where it is.
     pub fn method(&self, file: &File) -> Result<Option<(Method, Range<u64>)>> {
         let Some(payload) = &self.payload else { return Ok(None) };

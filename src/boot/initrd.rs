@@ -2,11 +2,13 @@
 
 use super::program::overlap;
 use super::source::fill;
-use crate::mem::Memory;
-use anyhow::{Context, Result, bail};
+use crate::config::{Archive, Part};
+use crate::mem::{Memory, Slice};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const PAGE: u64 = 4096;
 /// Below are vectors, boot data and firmware tables.
@@ -14,12 +16,16 @@ const FLOOR: u64 = 0x10_0000;
 
 /// A file that the kernel finds in memory.
 pub struct Module {
-    path: PathBuf,
-    file: File,
+    source: Source,
     /// Bytes.
     pub len: u64,
     /// What multiboot and PVH kernels are told of it: what the user wrote, path and arguments.
     pub string: String,
+}
+
+enum Source {
+    File(PathBuf, File),
+    Built(Arc<Archive>),
 }
 
 impl Module {
@@ -31,14 +37,37 @@ impl Module {
             _ => path.to_path_buf(),
         };
         let (file, len) = super::open(&path).with_context(|| format!("initrd {}", path.display()))?;
-        Ok(Module { path, file, len, string })
+        Ok(Module { source: Source::File(path, file), len, string })
+    }
+
+    /// One that kiln made.
+    pub fn built(archive: Arc<Archive>) -> Module {
+        Module { len: archive.len(), source: Source::Built(archive), string: String::new() }
     }
 
     /// Reads the file to guest address `at`.
     pub fn load(&self, memory: &Memory, at: u64) -> Result<()> {
-        let load = || fill(&self.file, 0, &memory.slice(at, usize::try_from(self.len)?)?);
-        load().with_context(|| format!("initrd {}", self.path.display()))
+        let into = memory.slice(at, usize::try_from(self.len)?)?;
+        match &self.source {
+            Source::File(path, file) => fill(file, 0, &into).with_context(|| format!("initrd {}", path.display())),
+            Source::Built(archive) => gather(archive, into).context("initrd made by kiln"),
+        }
     }
+}
+
+/// Puts the parts of an archive into `rest`, which is as long.
+fn gather(archive: &Archive, mut rest: Slice) -> Result<()> {
+    for part in archive.parts() {
+        let len = usize::try_from(part.len())?;
+        let into = rest.take(len);
+        ensure!(into.len() == len, "is longer than its parts were");
+        match part {
+            Part::Bytes(bytes) => drop(into.copy_from(bytes)),
+            Part::File { file, range } => fill(file, range.start, &into)?,
+        }
+        rest = rest.skip(len);
+    }
+    Ok(())
 }
 
 /// The place of each of `modules` from a base of 0, and the bytes of all; every one begins at a multiple of `align`.

@@ -1,7 +1,7 @@
 //! Kernel formats: from a file to bytes in guest memory and a point of entry. A file is known by its content, never by
 //! its name. What the kernel is told (zero page, start info) and the registers it starts with are the architecture's.
 
-mod bytes;
+pub mod bytes;
 pub mod bzimage;
 mod elf;
 mod foreign;
@@ -9,12 +9,14 @@ pub mod initrd;
 mod multiboot;
 mod note;
 mod program;
+mod release;
 #[cfg(test)]
 pub mod sample;
 mod source;
 mod unpack;
 
 pub use initrd::Module;
+pub use unpack::{Contents, contents};
 
 use crate::mem::Memory;
 use crate::sys::return_large_buffers;

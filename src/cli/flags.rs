@@ -48,6 +48,7 @@ pub fn config(m: &ArgMatches, kernel: PathBuf) -> Result<Config> {
         payload: Payload {
             kernel,
             initrd: m.get_many::<PathBuf>("initrd").map(|i| i.cloned().collect()).unwrap_or_default(),
+            built: None,
             linux_args: String::new(),
             cmdline: get("append").to_string(),
             decompressor: m.get_flag("boot-decompressor"),

@@ -1,5 +1,6 @@
 //! The command line: subcommands, and what their results mean as exit statuses (docs/exit-status.md).
 
+mod ci;
 mod doctor;
 mod flags;
 mod generate;
@@ -26,6 +27,7 @@ struct Verb {
 
 const VERBS: &[Verb] = &[
     Verb { name: "run", command: run::command, run: run::run },
+    Verb { name: "ci", command: ci::command, run: ci::run },
     Verb { name: "doctor", command: doctor::command, run: doctor::run },
     Verb { name: "selftest", command: selftest::command, run: selftest::run },
     Verb { name: "completions", command: generate::completions_command, run: generate::completions },

@@ -45,6 +45,11 @@ impl Cell {
     pub fn new(text: &str, colour: Colour) -> Cell {
         Cell { text: text.to_string(), colour }
     }
+
+    /// In characters.
+    pub fn width(&self) -> usize {
+        length(&self.text)
+    }
 }
 
 /// Columns narrower than this are not worth breaking lines for.

@@ -1,15 +1,18 @@
 //! What the user asked for, as plain data. Nothing is opened here, and nothing here knows a device:
 //! [`Device`] carries `key=value` pairs, and the file of the device gives them types.
 
+mod archive;
 mod gdb;
 pub mod options;
 pub mod values;
 
+pub use archive::{Archive, Part};
 pub use gdb::{Gdb, Listen};
 pub use options::{OptionDoc, Options};
 pub use values::{Mac, Size, Switch};
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -38,6 +41,8 @@ pub struct Payload {
     pub kernel: PathBuf,
     /// Initial RAM disks in order (a multiboot kernel's modules).
     pub initrd: Vec<PathBuf>,
+    /// An initial RAM disk of kiln's own; it follows the others.
+    pub built: Option<Arc<Archive>>,
     /// Put before the command line of a Linux kernel: where its console is.
     pub linux_args: String,
     /// The kernel command line as the user gave it.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 spec! {
     pub struct Spec {
-        /// What is behind hvc0: stdio, none, file=PATH, pty, unix=PATH or fd=N.
+        /// What is behind hvc0: stdio, none, file=PATH, pty, unix=PATH, fd=N or session=N.
         stream: String = "stdio",
         /// More ports, /dev/virtio-ports/NAME in the guest: NAME=STREAM, joined by `+`.
         ports: Names = "",
@@ -174,19 +174,29 @@ impl Console {
     /// Answers control messages until nothing is left, or the driver has no buffers for the answers.
     fn serve_control(&mut self, io: &mut Io) -> Result<()> {
         let Some(control) = &mut self.control else { return Ok(()) };
-        let mut opened = Vec::new();
+        let mut turned = Vec::new();
         loop {
             let size = self.size.filter(|_| io.has(F_SIZE));
             if let Some(queue) = io.queues.get_mut(CONTROL_IN) {
                 control.send(queue, size)?;
             }
             let Some(queue) = io.queues.get_mut(CONTROL_OUT) else { break };
-            if !control.take(queue, &mut self.ports, &mut opened)? {
+            if !control.take(queue, &mut self.ports, &mut turned)? {
                 break;
             }
         }
-        for port in opened {
-            self.receive(port, io)?;
+        for number in turned {
+            match self.ports.get(number) {
+                Some(port) if port.open => self.receive(number, io)?,
+                Some(port) => {
+                    // What was written before it was closed may still lie in its queue.
+                    if let Some(queue) = io.queues.get_mut(2 * number + 3).filter(|q| number > 0 && q.ready()) {
+                        transmit(&*port.stream, queue)?;
+                    }
+                    port.stream.hung_up();
+                }
+                None => {}
+            }
         }
         Ok(())
     }
@@ -305,7 +315,10 @@ impl Device for Console {
     fn reset(&mut self) {
         self.control = None;
         self.bell = None;
-        self.ports.iter_mut().for_each(|p| p.open = false);
+        for port in self.ports.iter_mut().filter(|p| p.open) {
+            port.open = false;
+            port.stream.hung_up();
+        }
     }
 }
 

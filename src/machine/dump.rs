@@ -3,13 +3,13 @@
 mod elf;
 mod file;
 mod notes;
-mod vmcoreinfo;
 
 pub use file::check;
 
 use super::{Machine, Outcome};
 use crate::event::Request;
 use crate::kvm::Vcpu;
+use crate::printk::vmcoreinfo;
 use crate::sys::term::Stderr;
 use anyhow::{Context, Result};
 use notes::Registers;

@@ -5,6 +5,7 @@ use super::debug::Debugger;
 use crate::config::{Config, Reboot};
 use crate::event::{Notify, Request};
 use crate::host::stream;
+use crate::mem::Memory;
 use crate::sys::forget_startup_code;
 use anyhow::Result;
 use std::sync::mpsc::RecvTimeoutError;
@@ -75,6 +76,11 @@ impl Machine {
         self.board.notify.clone()
     }
 
+    /// The guest's memory, which may be looked at when the guest has ended.
+    pub fn memory(&self) -> Memory {
+        self.memory.clone()
+    }
+
     fn supervise(&self, began: Instant, mut debugger: Option<&mut Debugger>) -> Outcome {
         let mut alarms = vec![(began + SETTLED, Alarm::Settled)];
         alarms.extend(self.deadline.map(|at| (at, Alarm::Deadline)));
@@ -136,13 +142,13 @@ impl Machine {
                 None
             }
             Request::UserQuit => Some(Outcome::UserQuit),
-            Request::Dismiss => Some(Outcome::Dismissed),
             Request::Failed(why) => Some(Outcome::Failed(why)),
             Request::InternalError(text) => Some(Outcome::Fault(text)),
             Request::DebugExit(value) => Some(Outcome::DebugExit(value)),
             Request::Panicked => Some(Outcome::Panicked),
             // Whatever ends a panicking guest, it panicked: kernels reset, halt or power off after it.
             _ if panicking => Some(Outcome::Panicked),
+            Request::Dismiss => Some(Outcome::Dismissed),
             Request::Shutdown => Some(Outcome::Shutdown),
             Request::TripleFault(text) if self.config.reboot != Some(Reboot::Restart) => Some(Outcome::Fault(text)),
             Request::Reset if self.config.reboot == Some(Reboot::Exit) => Some(Outcome::Reset),

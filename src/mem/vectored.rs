@@ -26,6 +26,16 @@ pub fn write_at(fd: BorrowedFd<'_>, offset: u64, parts: &[Slice]) -> io::Result<
     if done == wanted { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
+/// Writes all of `parts` in order to where the end of the file is then (RWF_APPEND).
+pub fn append(fd: BorrowedFd<'_>, parts: &[Slice]) -> io::Result<()> {
+    let wanted: usize = parts.iter().map(Slice::len).sum();
+    let done = transfer(0, parts, |iov, at| {
+        // SAFETY: as in `write_at`.
+        unsafe { libc::pwritev2(fd.as_raw_fd(), iov.as_ptr(), iov.len() as libc::c_int, at, libc::RWF_APPEND) }
+    })?;
+    if done == wanted { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
 /// Receives one message (a frame of a tap or of a datagram socket): into `parts` from byte `skip` on, and what does not
 /// fit there into `tail`. Says how many bytes there were; more than both hold are lost. Takes fewer than [`PARTS`] parts.
 pub fn receive(fd: BorrowedFd<'_>, skip: usize, parts: &[&Slice], tail: &mut [u8]) -> io::Result<usize> {

@@ -2,12 +2,16 @@
 //! Knows nothing of virtual machines.
 
 mod call;
+pub mod child;
+pub mod dir;
 pub mod fd;
 pub mod file;
 mod heap;
+pub mod inode;
 mod lock;
 mod memfd;
 mod poll;
+pub mod range;
 pub mod signal;
 pub mod socket;
 pub mod tap;

@@ -63,11 +63,20 @@ pub(super) fn unblock(signal: libc::c_int) {
 }
 
 static RESIZED: AtomicI32 = AtomicI32::new(-1);
+static ENDING: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn resized(_: libc::c_int) {
+    ring(&RESIZED);
+}
+
+extern "C" fn ending(_: libc::c_int) {
+    ring(&ENDING);
+}
+
+fn ring(bell: &AtomicI32) {
     let (one, errno) = (1u64, errno());
-    // SAFETY: eight bytes of ours; the descriptor is never closed once it is in RESIZED.
-    unsafe { libc::write(RESIZED.load(Ordering::Acquire), (&raw const one).cast(), 8) };
+    // SAFETY: eight bytes of ours; a descriptor is never closed once it is in RESIZED or ENDING.
+    unsafe { libc::write(bell.load(Ordering::Acquire), (&raw const one).cast(), 8) };
     set_errno(errno);
 }
 
@@ -78,6 +87,19 @@ pub fn on_resize() -> io::Result<EventFd> {
     RESIZED.store(kept.as_raw_fd(), Ordering::Release);
     let _ = kept.into_raw_fd();
     handle(libc::SIGWINCH, resized, false)?;
+    Ok(bell)
+}
+
+/// An eventfd that rings when somebody asks us to end: SIGINT, SIGTERM, SIGHUP. Each of them does so once; the second
+/// time it ends us at once. The eventfd is never closed; the last one made rings.
+pub fn on_end() -> io::Result<EventFd> {
+    let bell = super::eventfd()?;
+    let kept = bell.try_clone()?;
+    ENDING.store(kept.as_raw_fd(), Ordering::Release);
+    let _ = kept.into_raw_fd();
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        handle(signal, ending, true)?;
+    }
     Ok(bell)
 }
 

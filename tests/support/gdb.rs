@@ -100,7 +100,8 @@ impl Client {
                     byte => body.push(byte.into()),
                 }
             }
-            (self.byte(), self.byte());
+            self.byte();
+            self.byte();
             match body.strip_prefix('O').filter(|rest| *rest != "K") {
                 Some(text) => self.console += &String::from_utf8_lossy(&unhex(text)),
                 None => return body,

@@ -61,7 +61,9 @@ impl Kernel {
     pub fn open(payload: &Payload) -> Result<Kernel> {
         let image = Image::open(&payload.kernel)?;
         let arguments = image.setup().is_none();
-        let modules = payload.initrd.iter().map(|path| Module::open(path, arguments)).collect::<Result<_>>()?;
+        let files = payload.initrd.iter().map(|path| Module::open(path, arguments));
+        let built = payload.built.iter().map(|archive| Ok(Module::built(archive.clone())));
+        let modules = files.chain(built).collect::<Result<_>>()?;
         let cmdline = payload.cmdline.trim().to_string();
         let linux_cmdline = format!("{} {cmdline}", payload.linux_args.trim()).trim().to_string();
         // Of other files it is known only when they are loaded whether they are Linux.

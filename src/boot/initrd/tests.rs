@@ -76,3 +76,27 @@ fn a_file_that_shrank_is_an_error() {
     File::options().write(true).open(&temp.path).unwrap().set_len(100).unwrap();
     assert!(format!("{:#}", module.load(&memory, MIB).unwrap_err()).contains("truncated"));
 }
+
+#[test]
+fn a_built_archive_is_gathered_from_memory_and_files_each_time() {
+    let temp = Temp::new(b"0123456789");
+    let mut archive = Archive::default();
+    let file = Arc::new(File::open(&temp.path).unwrap());
+    archive.push(Part::Bytes(Arc::new(b"ab".to_vec())));
+    archive.push(Part::File { file: file.clone(), range: 3..7 });
+    archive.push(Part::Bytes(Arc::new(Vec::new())));
+    archive.push(Part::File { file, range: 0..2 });
+    assert_eq!((archive.len(), archive.parts().len()), (8, 3));
+    let module = Module::built(Arc::new(archive));
+    let memory = Memory::new(&[(0, 2 * MIB)], None).unwrap();
+    for _ in 0..2 {
+        module.load(&memory, MIB + 5).unwrap();
+        assert_eq!(&memory.read::<10>(MIB + 4).unwrap(), b"\0ab345601\0");
+        memory.clear().unwrap();
+    }
+    File::options().write(true).open(&temp.path).unwrap().set_len(5).unwrap();
+    let said = format!("{:#}", module.load(&memory, MIB).unwrap_err());
+    assert!(said.contains("made by kiln") && said.contains("truncated"), "{said}");
+    // It does not fit into the guest's memory.
+    assert!(module.load(&memory, 2 * MIB - 4).is_err());
+}

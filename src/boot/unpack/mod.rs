@@ -1,8 +1,11 @@
 //! The compressions a kernel can have, told apart by magic, behind one reader.
 
 mod blocks;
+mod file;
 mod lz4;
 mod lzop;
+
+pub use file::{Contents, contents};
 
 use anyhow::{Context, Result};
 use std::fmt;

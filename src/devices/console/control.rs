@@ -58,9 +58,9 @@ impl Control {
         if any { queue.signal() } else { Ok(()) }
     }
 
-    /// Reads messages of the driver; `opened` gets the numbers of ports that opened. False: there are none,
+    /// Reads messages of the driver; `turned` gets the numbers of ports that opened or closed. False: there are none,
     /// or it must first take what waits for it.
-    pub fn take(&mut self, queue: &mut Queue, ports: &mut [Port], opened: &mut Vec<usize>) -> Result<bool> {
+    pub fn take(&mut self, queue: &mut Queue, ports: &mut [Port], turned: &mut Vec<usize>) -> Result<bool> {
         let mut any = false;
         while self.waiting.len() < BACKLOG {
             let Some(mut chain) = queue.pop()? else {
@@ -73,7 +73,7 @@ impl Control {
             if chain.take_into(&mut message) == message.len() {
                 let [a, b, c, d, e0, e1, v0, v1] = message;
                 let id = u32::from_le_bytes([a, b, c, d]);
-                self.hear(id, u16::from_le_bytes([e0, e1]), u16::from_le_bytes([v0, v1]), ports, opened);
+                self.hear(id, u16::from_le_bytes([e0, e1]), u16::from_le_bytes([v0, v1]), ports, turned);
             }
             queue.push(&chain, 0)?;
             any = true;
@@ -84,7 +84,7 @@ impl Control {
         Ok(any)
     }
 
-    fn hear(&mut self, id: u32, event: u16, value: u16, ports: &mut [Port], opened: &mut Vec<usize>) {
+    fn hear(&mut self, id: u32, event: u16, value: u16, ports: &mut [Port], turned: &mut Vec<usize>) {
         if event == DEVICE_READY && value == 1 {
             (0..ports.len() as u32).for_each(|id| self.say(id, DEVICE_ADD, 1, &[]));
             return;
@@ -106,8 +106,8 @@ impl Control {
             }
             (PORT_OPEN, value) => {
                 port.open = value == 1;
-                if port.open && !opened.contains(&number) {
-                    opened.push(number);
+                if !turned.contains(&number) {
+                    turned.push(number);
                 }
             }
             _ => log::debug!("console: port {id}: event {event}, value {value}"),

@@ -13,6 +13,7 @@ struct Cable {
     waiting: Lock<Vec<u8>>,
     ready: Lock<Option<Ready>>,
     size: Lock<Option<(u16, u16)>>,
+    hangups: Lock<u32>,
 }
 
 impl Cable {
@@ -47,6 +48,10 @@ impl Stream for Cable {
 
     fn listen(&self, ready: Ready) {
         *self.ready.lock() = Some(ready);
+    }
+
+    fn hung_up(&self) {
+        *self.hangups.lock() += 1;
     }
 
     fn size(&self) -> Option<(u16, u16)> {
@@ -129,6 +134,10 @@ fn ports_are_announced_named_and_opened() {
     cables[2].typed(b"later");
     d.poll(&mut console).unwrap();
     assert_eq!(d.used(6), [], "closed again");
+    assert_eq!(*cables[2].hangups.lock(), 1);
+    tell(&mut d, &mut console, 2, 6, 1);
+    console.reset();
+    assert_eq!((*cables[1].hangups.lock(), *cables[2].hangups.lock()), (0, 2), "the driver went away with port 2 open");
 }
 
 #[test]

@@ -44,6 +44,10 @@ impl Stream for Ends {
         }
     }
 
+    fn hung_up(&self) {
+        self.output.end();
+    }
+
     fn size(&self) -> Option<(u16, u16)> {
         (self.size)()
     }

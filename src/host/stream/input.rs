@@ -9,7 +9,9 @@ use std::sync::{Arc, Condvar, PoisonError};
 use std::thread;
 
 /// Bytes that wait for the guest; more stays in the pipe or socket.
-const CAP: usize = 4096;
+const CAP: usize = 64 << 10;
+/// Bytes read at once.
+const PIECE: usize = 16 << 10;
 /// The same for a terminal, which is read on for the sake of Ctrl-A x: more than anybody types or pastes.
 const CAP_TYPED: usize = 1 << 20;
 
@@ -79,7 +81,7 @@ impl Inbox {
 /// Starts a thread that puts into `inbox` all that `file` gives, until its end.
 pub fn read_file(file: File, inbox: Arc<Inbox>) {
     spawn("input", move || {
-        let mut buf = [0; CAP];
+        let mut buf = vec![0; PIECE];
         loop {
             match (&file).read(&mut buf) {
                 Ok(0) => return,

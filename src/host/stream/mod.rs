@@ -42,6 +42,9 @@ pub trait Stream: Send + Sync {
     /// that it comes from (typed keys: in memory). Called again, it replaces `ready`.
     fn listen(&self, _ready: Ready) {}
 
+    /// Nobody in the guest has its end open any more: the program that had it closed it, or its driver went away.
+    fn hung_up(&self) {}
+
     /// Columns and rows of the terminal behind it.
     fn size(&self) -> Option<(u16, u16)> {
         None
@@ -49,7 +52,7 @@ pub trait Stream: Send + Sync {
 }
 
 /// What [`open`] understands, for the help.
-pub const KINDS: &str = "stdio, none, file=PATH, pty, unix=PATH, fd=N";
+pub const KINDS: &str = "stdio, none, file=PATH, pty, unix=PATH, fd=N, session=N";
 
 /// Opens what `spec` says (`unix:PATH` is the same as `unix=PATH`). `owner` is the guest's end (`ttyS0`), for messages.
 pub fn open(spec: &str, owner: &str, notify: &Notify) -> Result<Arc<dyn Stream>> {
@@ -64,6 +67,7 @@ pub fn open(spec: &str, owner: &str, notify: &Notify) -> Result<Arc<dyn Stream>>
         ("file", Some(path)) if !path.is_empty() => file::append(Path::new(path)),
         ("unix", Some(path)) if !path.is_empty() => Ok(unix::listen(Path::new(path))?),
         ("fd", Some(number)) => file::inherited(number.parse().with_context(|| format!("{spec}: want a number"))?),
+        ("session", Some(number)) => file::session(number.parse().with_context(|| format!("{spec}: want a number"))?),
         ("file" | "unix", _) => bail!("{spec}: want {kind}=PATH"),
         _ => bail!("`{spec}` is no stream; there are: {KINDS}"),
     }

@@ -16,6 +16,9 @@ pub trait Sink: Send + Sync {
 
     /// Waits until `write_now` gets on, one way or the other.
     fn wait(&self) -> io::Result<()>;
+
+    /// There will be no more.
+    fn end(&self) {}
 }
 
 /// Bytes that may be queued; then the oldest piece is dropped.
@@ -36,6 +39,8 @@ struct Queue {
     len: usize,
     /// Bytes that were dropped before the first of `pieces`.
     lost: u64,
+    /// The sink is to be told that nothing comes after what is queued.
+    ending: bool,
     /// The writer thread runs; until it has ended, all output goes through the queue.
     writing: bool,
 }
@@ -64,6 +69,15 @@ impl Output {
         }
     }
 
+    /// Nothing more will be written.
+    pub fn end(&self) {
+        let mut queue = self.queue.lock();
+        queue.ending = queue.writing;
+        if !queue.writing {
+            self.sink.end();
+        }
+    }
+
     fn start_writer(self: &Arc<Output>) -> bool {
         let this = self.clone();
         let started =
@@ -81,6 +95,9 @@ impl Output {
             let mut queue = self.queue.lock();
             let Some(piece) = queue.next() else {
                 queue.writing = false;
+                if std::mem::take(&mut queue.ending) {
+                    self.sink.end();
+                }
                 self.drained.notify_all();
                 return;
             };
@@ -142,7 +159,7 @@ impl Queue {
     }
 
     fn clear(&mut self) {
-        *self = Queue { writing: self.writing, ..Queue::default() };
+        *self = Queue { writing: self.writing, ending: self.ending, ..Queue::default() };
     }
 }
 

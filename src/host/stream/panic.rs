@@ -40,6 +40,10 @@ impl Stream for PanicWatch {
         self.stream.listen(ready);
     }
 
+    fn hung_up(&self) {
+        self.stream.hung_up();
+    }
+
     fn size(&self) -> Option<(u16, u16)> {
         self.stream.size()
     }

@@ -78,6 +78,20 @@ fn a_descriptor_goes_both_ways() {
 }
 
 #[test]
+fn a_session_ends_when_the_guest_hangs_up_after_all_it_said() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let stream = opened(&format!("session={}", ours.as_raw_fd()));
+    drop(ours);
+    // More than the socket holds: the rest is queued when the guest hangs up.
+    let said = vec![7; 1 << 20];
+    stream.write(&said);
+    stream.hung_up();
+    let mut heard = Vec::new();
+    theirs.read_to_end(&mut heard).unwrap();
+    assert!(heard == said, "{} bytes", heard.len());
+}
+
+#[test]
 fn input_waits_in_the_pipe_until_it_is_read() {
     let (reader, writer) = pipe().unwrap();
     let bytes: Vec<u8> = (0..300_000u32).map(|i| (i % 253) as u8).collect();
