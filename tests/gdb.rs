@@ -283,6 +283,65 @@ fn strangers_change_nothing() {
     assert_eq!(status, Some(130));
 }
 
+/// A stock kernel that has nothing to do, for a nested host: KILN_TEST_KERNEL, and KILN_TEST_INITRD whose init does what
+/// `kiln.run=` says.
+#[test]
+#[ignore = "needs a KVM that runs Linux, a kernel and an initrd"]
+fn a_stock_kernel_is_debugged() {
+    const RSP: usize = 7;
+    let given = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
+    let (kernel, initrd) = (PathBuf::from(given("KILN_TEST_KERNEL")), given("KILN_TEST_INITRD"));
+    let append = "quiet kiln.run=\"echo up; sleep 3600\"";
+    let mut d = Debuggee::start(&kernel, "tcp:0", &["--memory", "256M", "--initrd", &initrd, "--append", append]);
+    let mut c = d.attach();
+    // Where nothing is mapped yet a debug register stands in.
+    assert_eq!(c.ask("Z0,ffffffff81000000,1"), "OK");
+    assert_eq!(c.ask("z0,ffffffff81000000,1"), "OK");
+    c.send("vCont;c");
+    let mut console = std::io::BufReader::new(d.child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("up") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut console, &mut line).unwrap() > 0, "the guest ended");
+    }
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(c.interrupt().starts_with("T02"));
+    let at = c.rip(1);
+    println!("stopped at {at:#x}");
+    assert!(at >= 0xffff_ffff_8000_0000);
+    // The idle loop comes by here again.
+    let plain = c.memory(at, 16);
+    assert_eq!(plain.len(), 16);
+    assert_eq!(c.ask(&format!("Z0,{at:x},1")), "OK");
+    assert_eq!(c.memory(at, 16), plain);
+    assert_eq!(c.ask("vCont;s:p1.1"), "T05thread:p01.01;");
+    println!("stepped to {:#x}", c.rip(1));
+    assert_eq!(c.ask("vCont;c"), "T05thread:p01.01;swbreak:;");
+    assert_eq!((c.rip(1), c.memory(at, 16)), (at, plain.clone()));
+    assert_eq!(c.ask(&format!("z0,{at:x},1")), "OK");
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        assert_eq!(c.ask("vCont;s:p1.1"), "T05thread:p01.01;");
+        seen.insert(c.rip(1));
+    }
+    println!("50 steps through {} addresses, {:#x} to {:#x}", seen.len(), seen.first().unwrap(), seen.last().unwrap());
+    assert!(seen.len() > 5 && *seen.first().unwrap() >= 0xffff_ffff_8000_0000);
+    assert_eq!(c.ask(&format!("Z1,{at:x},1")), "OK");
+    assert_eq!(c.ask("vCont;c"), "T05thread:p01.01;hwbreak:;");
+    assert_eq!(c.rip(1), at);
+    assert_eq!(c.ask(&format!("z1,{at:x},1")), "OK");
+    let stack = c.register(1, RSP) - 8;
+    assert_eq!(c.ask(&format!("Z2,{stack:x},8")), "OK");
+    assert_eq!(c.ask("vCont;c"), format!("T05thread:p01.01;watch:{stack:x};"));
+    println!("{stack:#x} was written before {:#x}", c.rip(1));
+    assert_eq!(c.ask(&format!("z2,{stack:x},8")), "OK");
+    assert!(c.monitor("info registers").contains("64-bit mode, ring 0"));
+    assert_eq!(c.ask("D;1"), "OK");
+    let mut c = d.attach();
+    c.send("k");
+    assert_eq!(d.child.wait().unwrap().code(), Some(130));
+}
+
 #[test]
 fn a_place_that_cannot_be_listened_at_is_told() {
     let Some((_dir, guest)) = made("wrong places", &LOOP) else { return };
