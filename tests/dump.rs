@@ -1,4 +1,4 @@
-//! Looking into guests: `--dump-on-panic` and `--gdb`. Guests of a few instructions, on the host's own /dev/kvm.
+//! `--dump-on-panic`: what a dead guest leaves behind. Guests of a few instructions, on the host's own /dev/kvm.
 
 mod support;
 
@@ -144,4 +144,34 @@ fn a_wrong_place_for_a_dump_is_told_before_the_guest_runs() {
         assert_eq!(o.status.code(), Some(125));
         assert!(stderr(&o).starts_with("kiln: --dump-on-panic: ") && stderr(&o).contains(why), "{}", stderr(&o));
     }
+}
+
+/// A stock kernel, for a nested host: KILN_TEST_KERNEL, and KILN_TEST_INITRD whose init does what `kiln.run=` says.
+#[test]
+#[ignore = "needs a KVM that runs Linux, a kernel and an initrd"]
+fn a_stock_kernel_is_found_in_its_dump() {
+    let given = |name| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
+    let dir = scratch();
+    let path = dir.path().join("core");
+    let o = kiln()
+        .args(["run", &given("KILN_TEST_KERNEL"), "--initrd", &given("KILN_TEST_INITRD"), "--memory", "256M"])
+        .args(["--append", "quiet kiln.run=\"echo c > /proc/sysrq-trigger\"", "--dump-on-panic"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    println!("{}", stderr(&o));
+    assert_eq!(o.status.code(), Some(255));
+    let core = Core::read(&path);
+    let (_, notes, _, len) = core.segments[0];
+    let notes = String::from_utf8_lossy(&core.bytes[notes as usize..][..len as usize]).into_owned();
+    let value = |key: &str| notes.split(&format!("{key}=")).nth(1).unwrap().lines().next().unwrap().to_string();
+    let release = value("OSRELEASE");
+    // As drgn and crash do: the kernel's own map, from its link address and where it was loaded.
+    let uts = u64::from_str_radix(&value("SYMBOL(init_uts_ns)"), 16).unwrap();
+    let base = value("NUMBER(phys_base)").parse::<i64>().unwrap();
+    let uts = (uts - 0xffff_ffff_8000_0000).wrapping_add_signed(base);
+    println!("Linux {release}, init_uts_ns at {uts:#x}");
+    assert!(core.memory(uts, 512).windows(release.len()).any(|w| w == release.as_bytes()));
+    let about = path.metadata().unwrap();
+    println!("{} bytes, {} on disk", about.len(), std::os::unix::fs::MetadataExt::blocks(&about) * 512);
 }
