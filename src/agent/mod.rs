@@ -12,4 +12,4 @@ mod user;
 
 pub use init::{is_wanted as is_init, run as init};
 pub use job::{Job, Share, Terminal};
-pub use session::{End, Hello, Session, Streams, Times};
+pub use session::{End, Session, Streams, Times};

@@ -6,7 +6,6 @@ mod tell;
 use super::flags::{self, text};
 use super::result::{self, Details};
 use super::status::{Status, Verdict};
-use crate::config::Config;
 use crate::exec::{self, Ending, Ran, Run, Target, Wants};
 use crate::klog::FailOn;
 use crate::sys::{socket, term};
@@ -14,7 +13,7 @@ use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -75,13 +74,14 @@ pub fn run(m: &ArgMatches) -> Result<Status> {
 }
 
 fn guest(m: &ArgMatches) -> Result<Ran> {
-    let shares = job::shares(m)?;
+    let mut shares = job::shares(m)?;
     let terminal = job::terminal();
     let kernel = exec::kernel::choose(m.get_one::<PathBuf>("kernel").map(PathBuf::as_path))?;
     let mut config = flags::config(m, kernel.path.clone())?;
     let has = |kind| config.devices.iter().any(|d| d.kind == kind);
     let wants = Wants { transport: config.transport, terminal: terminal.is_some(), net: has("net"), disk: has("disk") };
     let plan = exec::modules::plan(&kernel, m.get_one::<PathBuf>("modules").map(PathBuf::as_path), &wants)?;
+    shares.add_modules(plan.directory.as_deref(), kernel.release.as_deref());
     plan.warnings.iter().for_each(|w| log::warn!("{w}"));
     let klog = klog(m.get_one::<String>("klog").map(String::as_str)).context("--klog")?;
     let quiet = matches!(klog, Target::Kept) && plan.readable_log;

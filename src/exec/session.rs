@@ -33,6 +33,8 @@ pub struct Run {
 pub struct Ran {
     pub ending: Ending,
     pub reports: Vec<Report>,
+    /// Reports beyond those.
+    pub more_reports: u64,
     pub boot: Boot,
     /// The kernel's log, where it went nowhere else.
     pub log: Option<Vec<u8>>,
@@ -104,10 +106,13 @@ impl Run {
             }
         };
         let end = end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (agent, boot) = (told.agent.take(), std::mem::take(&mut told.boot));
+        let (reports, more_reports) = told.reports();
         Ok(Ran {
-            ending: ending(ran.outcome, end, told.agent.take()),
-            boot: std::mem::take(&mut told.boot),
-            reports: told.reports(),
+            ending: ending(ran.outcome, end, agent),
+            boot,
+            reports,
+            more_reports,
             log: keep.then_some(log),
             release: session.hello().map(|h| h.release),
             began: ran.began,

@@ -46,11 +46,6 @@ struct Report<'a> {
 const SLOWEST: usize = 20;
 
 impl Times {
-    /// Of a boot that begins now.
-    pub fn new() -> Times {
-        Times::since(Instant::now())
-    }
-
     /// Of a boot that began at `start`.
     pub fn since(start: Instant) -> Times {
         Times {

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// The tag of the host's root directory.
 const ROOT: &str = "root";
+/// That of the kernel's modules.
+const MODULES: &str = "modules";
 /// These belong to the user of the guest, whom the agent knows.
 const OF_THE_USER: [&str; 4] = ["HOME", "USER", "LOGNAME", "SHELL"];
 
@@ -22,10 +24,12 @@ pub struct Shares {
     list: Vec<Share>,
     /// `--rw /`.
     writable_root: bool,
+    /// The kernel's modules, if they are not where the guest looks for them.
+    modules: Option<PathBuf>,
 }
 
 pub fn shares(m: &ArgMatches) -> Result<Shares> {
-    let mut shares = Shares { list: Vec::new(), writable_root: false };
+    let mut shares = Shares { list: Vec::new(), writable_root: false, modules: None };
     // By path, so that one within another is mounted after it.
     let mut paths = BTreeMap::new();
     for (flag, writable) in [("ro", false), ("rw", true)] {
@@ -54,11 +58,23 @@ fn directory(given: &Path) -> Result<PathBuf> {
 }
 
 impl Shares {
+    /// Shows the modules that lie in `directory` where modprobe looks for them in a guest with kernel `release`.
+    pub fn add_modules(&mut self, directory: Option<&Path>, release: Option<&str>) {
+        let (Some(from), Some(release)) = (directory, release) else { return };
+        let path = Path::new("/lib/modules").join(release);
+        let there = path.canonicalize().ok();
+        if from.join("modules.dep").exists() && from.canonicalize().ok() != there {
+            self.modules = Some(from.to_path_buf());
+            self.list.push(Share { tag: MODULES.into(), path, writable: false });
+        }
+    }
+
     /// A virtio-fs device for each.
     pub fn devices(&self) -> Result<Vec<Device>> {
         let mut devices = vec![device(ROOT, Path::new("/"), self.writable_root)?];
         for share in &self.list {
-            devices.push(device(&share.tag.to_string_lossy(), &share.path, share.writable)?);
+            let path = self.modules.as_ref().filter(|_| share.tag == MODULES).unwrap_or(&share.path);
+            devices.push(device(&share.tag.to_string_lossy(), path, share.writable)?);
         }
         Ok(devices)
     }

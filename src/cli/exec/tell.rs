@@ -59,7 +59,8 @@ pub fn log_and_reports(ran: &Ran, verdict: &Verdict) {
         let again = if report.count > 1 { format!(" ({} times)", report.count) } else { String::new() };
         let _ = writeln!(err, "kiln: the kernel reported {}{again}:\n{}", report.kind, report.text.trim_end());
     }
-    if let Some(more) = ran.reports.len().checked_sub(REPORTS).filter(|n| *n > 0) {
+    let more = (ran.reports.len().saturating_sub(REPORTS) as u64).saturating_add(ran.more_reports);
+    if more > 0 {
         let _ = writeln!(err, "kiln: and {more} more reports; --klog FILE has them");
     }
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 fn lines(chunks: &[&[u8]]) -> Vec<String> {
     let mut out = Vec::new();
-    let mut lines = Lines::new();
+    let mut lines = Lines::default();
     chunks.iter().for_each(|chunk| lines.feed(chunk, |line| out.push(line.to_string())));
     lines.finish(|line| out.push(line.to_string()));
     out
@@ -57,7 +57,7 @@ fn a_message_behind_a_prompt_is_a_line_of_its_own() {
 #[test]
 fn a_line_without_end_is_cut() {
     let mut found = Vec::new();
-    let mut lines = Lines::new();
+    let mut lines = Lines::default();
     for _ in 0..1000 {
         lines.feed(&[b'x'; 1000], |_| unreachable!());
         assert!(lines.line.len() <= LINE_MAX);

@@ -94,21 +94,6 @@ fn an_oops_and_its_panic_are_two() {
 }
 
 #[test]
-fn it_is_told_at_once() {
-    let mut watcher = Watcher::new();
-    assert_eq!(watcher.failing(FailOn::ALL), None);
-    watcher.feed(
-        b"[    1.000000] BUG: kernel NULL pointer dereference, address: 0\n[    1.000000] Kernel panic - not syn",
-    );
-    assert_eq!(watcher.failing(FailOn::default()), Some(Kind::Oops));
-    watcher.feed(b"cing: x\n");
-    assert_eq!(watcher.failing(FailOn::default()), Some(Kind::Panic));
-    assert_eq!(watcher.failing("oops".parse().unwrap()), Some(Kind::Oops));
-    assert_eq!(watcher.failing("kasan".parse().unwrap()), None);
-    assert_eq!((watcher.seen(Kind::Panic), watcher.seen(Kind::Warning)), (1, 0));
-}
-
-#[test]
 fn what_is_none() {
     for line in [
         "traps: prog[77] general protection fault ip:401136 sp:7ffd error:0 in prog[401000+1000]",
@@ -246,12 +231,9 @@ proptest! {
     fn chunks_do_not_matter(log in soup(), size in 1usize..50) {
         let mut watcher = Watcher::new();
         log.chunks(size).for_each(|chunk| watcher.feed(chunk));
-        let seen: u64 = Kind::ALL.iter().map(|k| watcher.seen(*k)).sum();
-        let left_out = watcher.left_out();
         let reports = watcher.finish();
         prop_assert_eq!(&reports, &watch(&log));
         prop_assert!(reports.iter().all(|r| !r.title.is_empty() && !r.title.contains('\n') && r.title.len() <= 256));
-        prop_assert!(reports.iter().map(|r| r.count).sum::<u64>() + left_out <= seen + 1);
     }
 
     #[test]
