@@ -16,7 +16,11 @@ pub fn early(base: &Path) -> Result<(), String> {
     for (kind, dir) in [(c"devtmpfs", "dev"), (c"proc", "proc"), (c"sysfs", "sys")] {
         let at = base.join(dir);
         let _ = fs::create_dir(&at);
-        mount(kind, kind, &c_path(&at)?, false, c"")?;
+        match pid1::mount(kind, &c_path(&at)?, kind, false, c"") {
+            // It is mounted there already.
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => {}
+            result => result.map_err(|e| told(kind, kind, &c_path(&at).unwrap_or_default(), &e))?,
+        }
     }
     Ok(())
 }

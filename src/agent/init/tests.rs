@@ -6,6 +6,7 @@ use crate::agent::{End, Session, Streams, Terminal};
 use std::fs::read_to_string;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
@@ -35,11 +36,28 @@ fn inside() {
         let done = Command::new("/bin/mount").args(["-c", "-o", options, &from, at.to_str().unwrap()]).status();
         if done.is_ok_and(|s| s.success()) { Ok(()) } else { Err(format!("bind {}", tag.display())) }
     };
+    let mut left = File::create(place.join("left")).unwrap();
     let result = session(&mut channel, &base, &bind);
+    // A killed process needs a moment to be gone.
+    let gone = (0..300).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        others() == 0
+    });
+    left.write_all(if gone { b"nobody" } else { b"somebody" }).unwrap();
     if let Err(trouble) = &result {
         guest::tell(&mut channel, trouble);
     }
     farewell(&mut channel);
+}
+
+/// Processes besides this one that are not at their end.
+fn others() -> usize {
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter(|p| p.file_name().as_bytes()[0].is_ascii_digit());
+    let alive = |p: &fs::DirEntry| {
+        let status = read_to_string(p.path().join("status")).unwrap_or_default();
+        p.file_name() != "1" && status.contains("\nState:") && !status.contains("\nState:\tZ")
+    };
+    pids.filter(alive).count()
 }
 
 struct Place(tempfile::TempDir);
@@ -106,6 +124,7 @@ fn outcome(place: &Place, script: &str, change: impl FnOnce(&mut Job)) -> (End, 
     let end = end.recv().unwrap();
     drop(session);
     child.wait().unwrap();
+    assert_eq!(read_to_string(place.0.path().join("left")).unwrap(), "nobody");
     (end, text)
 }
 
