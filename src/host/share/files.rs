@@ -66,7 +66,8 @@ impl Server {
         }
         let place = self.node_fd(id)?;
         let device = self.tree.nodes.get(id)?.identity.device;
-        if self.tree.devices.get(device).is_some_and(|d| d.processes) {
+        let known = self.tree.devices.get(device);
+        if known.unwrap_or_else(|| self.tree.devices.add(device, place.as_fd())).processes {
             return Err(Errno::ACCES);
         }
         self.tree.budget.check()?;

@@ -127,6 +127,7 @@ impl Locks {
         waiting.into_iter().for_each(|ticket| self.cancel(ticket));
         self.ranges.clear();
         self.finished.lock().clear();
+        let _ = self.bell.read();
     }
 
     /// An owner closed a file: its range locks go (close(2), fcntl(2)).

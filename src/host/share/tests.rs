@@ -3,9 +3,22 @@ use crate::mem::Memory;
 use std::fs;
 use std::path::PathBuf;
 
+/// Each script in every caching mode.
+macro_rules! cases {
+    ($($name:ident: $script:literal),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            for cache in [Cache::Auto, Cache::Always, Cache::Never] {
+                the_same(Settings { cache, ..RW }, $script);
+            }
+        })*
+    };
+}
+
 mod client;
 mod kernel;
 mod locks;
+mod ownership;
 mod places;
 mod requests;
 mod script;

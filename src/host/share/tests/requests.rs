@@ -161,6 +161,18 @@ fn all_that_is_open_or_known_is_given_back() {
 }
 
 #[test]
+fn what_is_not_there_is_remembered_only_when_nobody_else_makes_it() {
+    let dir = walled();
+    for (cache, said) in [(Cache::Auto, Err(libc::ENOENT)), (Cache::Never, Err(libc::ENOENT)), (Cache::Always, Ok(0))] {
+        let mut c = Client::new(&dir.path().join("in"), Settings { cache, ..RW });
+        assert_eq!(c.lookup(ROOT, "missing"), said);
+        assert_eq!(c.rig.server.tree.nodes.len(), 1);
+    }
+    let mut c = Client::new(&dir.path().join("in"), Settings { cache: Cache::Always, ..RW });
+    assert_eq!(c.call(Opcode::Lookup, ROOT, body().text("missing")).unwrap().len(), 128);
+}
+
+#[test]
 fn tables_that_are_full_say_so_and_recover() {
     let dir = walled();
     let inside = dir.path().join("in");
