@@ -130,7 +130,8 @@ impl Session {
         }
     }
 
-    /// The terminal has another size. Not needed where SIGWINCH arrives.
+    /// As SIGWINCH does, which a test cannot send to itself alone.
+    #[cfg(test)]
     pub fn resized(&self) {
         self.0.resized.store(true, Ordering::SeqCst);
         let _ = self.0.bell.write(1);

@@ -40,6 +40,8 @@ fn pack(init: Vec<Part>, plan: &Plan) -> Result<Archive> {
     }
     // The kernel gives it to init before there is a devtmpfs.
     cpio.character_device("dev/console", 0o600, (5, 1));
+    // Where there is no console, a program opens this in the place of its standard streams.
+    cpio.character_device("dev/null", 0o666, (1, 3));
     cpio.file("init", 0o755, init)?;
     let mut order = String::new();
     for module in &plan.modules {

@@ -4,17 +4,19 @@ use super::console::{Console, Target};
 use super::told::Told;
 use crate::agent::{End, Job, Session, Streams, Times};
 use crate::config::{Config, Device, Options};
-use crate::event::Request;
+use crate::event::{Notify, Request};
 use crate::host::stream;
 use crate::klog::{Boot, Report};
 use crate::machine::{Machine, Outcome};
 use crate::mem::Memory;
 use crate::printk::{self, vmcoreinfo};
+use crate::sys::{fd, signal};
 use anyhow::{Context, Result};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What is to run.
 pub struct Run {
@@ -64,6 +66,10 @@ pub enum Ending {
     Machine(Outcome),
 }
 
+/// signal(7).
+const SIGTERM: u8 = 15;
+/// How long a command may take to end when it is asked to.
+const GRACE: Duration = Duration::from_secs(5);
 /// The port of the console device that the agent looks for.
 const PORT: &str = "kiln.agent";
 
@@ -89,6 +95,10 @@ impl Run {
             notify(Request::Dismiss);
         };
         let session = Session::start(host, &job, streams, Box::new(on_end)).context("start the agent's session")?;
+        let session = Arc::new(session);
+        if !terminal {
+            pass_on_signals(session.clone(), machine.notify())?;
+        }
         let ran = machine.run()?;
         let ended = Instant::now();
         let heard = console.finish()?;
@@ -127,6 +137,21 @@ impl Run {
 fn channel(guest: &UnixStream) -> Result<Device> {
     let options = Options::parse(&format!("none,ports={PORT}=session={}", guest.as_raw_fd()), Some("stream"))?;
     Ok(Device { kind: "console", id: "agent".to_string(), options })
+}
+
+/// Who asks kiln to end asks the command to, and has the guest ended if it does not. A second signal ends kiln at once.
+fn pass_on_signals(session: Arc<Session>, notify: Notify) -> Result<()> {
+    let asked = signal::on_end().context("watch for signals")?;
+    let wait = move || {
+        while let Ok([true]) = fd::wait_readable([fd::of(&asked)]) {
+            let _ = asked.read();
+            session.signal(SIGTERM);
+            thread::sleep(GRACE);
+            notify(Request::UserQuit);
+        }
+    };
+    thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(wait).context("start a thread")?;
+    Ok(())
 }
 
 /// The log in the guest's memory. None where it cannot be read, which a guest that ended early is reason enough for.
