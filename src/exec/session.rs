@@ -100,6 +100,7 @@ impl Run {
             pass_on_signals(session.clone(), machine.notify())?;
         }
         let ran = machine.run()?;
+        session.stop();
         let ended = Instant::now();
         let heard = console.finish()?;
         let from_memory = if quiet { read_log(&memory) } else { None };
