@@ -82,8 +82,13 @@ impl Shares {
 
 fn device(tag: &str, path: &Path, writable: bool) -> Result<Device> {
     let text = path.to_str().with_context(|| format!("{}: the path is not UTF-8", path.display()))?.replace(',', ",,");
-    let readonly = if writable { "" } else { ",readonly" };
-    let options = Options::parse(&format!("path={text},tag={tag}{readonly}"), None)?;
+    // What lies under the guest's own layer must not change, so the guest may believe what it has seen of it.
+    let how = match (writable, tag) {
+        (true, _) => "",
+        (false, ROOT | MODULES) => ",readonly,cache=always",
+        (false, _) => ",readonly",
+    };
+    let options = Options::parse(&format!("path={text},tag={tag}{how}"), None)?;
     Ok(Device { kind: "fs", id: format!("fs-{tag}"), options })
 }
 
