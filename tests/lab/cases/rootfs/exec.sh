@@ -86,7 +86,7 @@ nothing_lands() {
         rmdir /srv
         truncate -s 0 /usr/bin/gdb
         touch -d 1990-01-01 /etc/profile
-        setfattr -n user.lab -v x /etc/bash.bashrc
+        setfattr -n trusted.lab -v x /etc/bash.bashrc
         mknod /etc/null c 1 3
         test -e /etc/stsoh -a ! -e /usr/share/python3 -a ! -s /usr/bin/gdb -a -u /usr/bin/su -a "$(stat -c %u /etc/group)" = 12
         echo it is so >kept/word
