@@ -60,7 +60,7 @@ gdb_waits() {
     pid=$!
     until [ -S stub ]; do sleep 1; done
     sleep 3
-    ! says HELLO || fail "the guest has not waited"
+    ! grep -q HELLO console || fail "the guest has not waited"
     as_user timeout 100 gdb -nx -batch -ex 'set architecture i386:x86-64' -ex 'target remote stub' -ex 'p/x $pc' -ex kill >session 2>&1 || fail "gdb: $(cat session)"
     cat session
     local got=0
