@@ -315,10 +315,10 @@ fn a_stock_kernel_is_debugged() {
     // The idle loop comes by here again.
     let plain = c.memory(at, 16);
     assert_eq!(plain.len(), 16);
-    assert_eq!(c.ask(&format!("Z0,{at:x},1")), "OK");
-    assert_eq!(c.memory(at, 16), plain);
     assert_eq!(c.ask("vCont;s:p1.1"), "T05thread:p01.01;");
     println!("stepped to {:#x}", c.rip(1));
+    assert_eq!(c.ask(&format!("Z0,{at:x},1")), "OK");
+    assert_eq!(c.memory(at, 16), plain);
     assert_eq!(c.ask("vCont;c"), "T05thread:p01.01;swbreak:;");
     assert_eq!((c.rip(1), c.memory(at, 16)), (at, plain.clone()));
     assert_eq!(c.ask(&format!("z0,{at:x},1")), "OK");
