@@ -67,6 +67,9 @@ impl Processor {
     }
 }
 
+/// [`Processor::hypervisor`] where the processor is emulated.
+pub const TCG: &str = "QEMU without KVM (TCG)";
+
 /// Whose signature it is (leaf 4000_0000h).
 fn name(signature: &[u8]) -> String {
     match signature {
@@ -74,7 +77,7 @@ fn name(signature: &[u8]) -> String {
         b"Microsoft Hv" => "Hyper-V".into(),
         b"VMwareVMware" => "VMware".into(),
         b"XenVMMXenVMM" => "Xen".into(),
-        b"TCGTCGTCGTCG" => "QEMU without KVM (TCG)".into(),
+        b"TCGTCGTCGTCG" => TCG.into(),
         b"VBoxVBoxVBox" => "VirtualBox".into(),
         b" prl hyperv " => "Parallels".into(),
         b"bhyve bhyve " => "bhyve".into(),

@@ -1,6 +1,7 @@
 //! What a debugger needs of a vCPU: breakpoints, watchpoints and single steps (api.rst, 4.87, KVM_SET_GUEST_DEBUG).
 
 use super::Vcpu;
+use super::backend::{Processor, TCG};
 use anyhow::{Context, Result, ensure};
 use kvm_bindings as kb;
 
@@ -59,6 +60,12 @@ impl Trap {
     pub fn slot(&self) -> Option<usize> {
         (0..SLOTS).find(|n| self.exception == 1 && self.dr6 >> n & 1 == 1)
     }
+}
+
+/// Whether [`Stops::software`] works: QEMU's emulation of AMD-V takes INT3 for INT n, which KVM does not ask to see
+/// (target/i386/tcg/excp_helper.c, raise_interrupt2), and gives it to the guest.
+pub fn sees_int3() -> bool {
+    Processor::detect().hypervisor.as_deref() != Some(TCG)
 }
 
 impl Vcpu {

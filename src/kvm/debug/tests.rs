@@ -88,6 +88,9 @@ fn an_int3_stops_where_it_is() {
     if backend::engine() == Engine::Pvm {
         return eprintln!("SKIPPED int3: this host's KVM (PVM) cannot interpret it");
     }
+    if !sees_int3() {
+        return eprintln!("SKIPPED int3: this host's processor is emulated and does not report it");
+    }
     guest.vcpu.debug(Some(&Stops { software: true, ..Default::default() })).unwrap();
     let trap = guest.trap();
     assert_eq!((trap.pc, trap.is_breakpoint(), trap.slot()), (CODE + 9, true, None));

@@ -40,7 +40,7 @@ pub struct Request {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A software breakpoint where no memory is mapped yet: a debug register stands in for it.
+    /// A software breakpoint where there can be no INT3: a debug register stands in for it.
     Software,
     Execute,
     Write,

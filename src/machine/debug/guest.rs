@@ -4,6 +4,7 @@ use super::breakpoints::{Breakpoints, Kind, Request};
 use super::monitor;
 use super::registers::{self, Amd64, Wire};
 use crate::kvm::Vcpu;
+use crate::kvm::debug::sees_int3;
 use crate::mem::Memory;
 use crate::sys::Lock;
 use gdbstub::common::{Signal, Tid};
@@ -49,6 +50,8 @@ pub struct Guest {
     pub running: bool,
     /// What gdb set for single vCPUs, and what the others do.
     actions: Vec<Option<Action>>,
+    /// An INT3 in memory stops it; else debug registers do that too.
+    int3: bool,
     others: Action,
     /// gdb asked it to go on.
     pub resumed: bool,
@@ -63,8 +66,17 @@ pub fn tid(index: usize) -> Tid {
 impl Guest {
     pub fn new(vcpus: Vec<Arc<Lock<Vcpu>>>, memory: Memory, breakpoints: Arc<Lock<Breakpoints>>) -> Guest {
         let actions = vec![None; vcpus.len()];
-        let others = Action::Continue;
-        Guest { vcpus, memory, breakpoints, running: true, actions, others, resumed: false, wish: None }
+        Guest {
+            vcpus,
+            memory,
+            breakpoints,
+            running: true,
+            actions,
+            int3: sees_int3(),
+            others: Action::Continue,
+            resumed: false,
+            wish: None,
+        }
     }
 
     /// What every vCPU is to do.
@@ -242,9 +254,9 @@ impl SwBreakpoint for Guest {
         let mut breakpoints = self.breakpoints.lock();
         Ok(match physical {
             _ if self.running => false,
-            Some((physical, _)) => breakpoints.patch(&self.memory, at, physical),
-            // Before a kernel has set up its own page tables.
-            None => breakpoints.take(Request { at, len: 1, kind: Kind::Software }),
+            Some((physical, _)) if self.int3 => breakpoints.patch(&self.memory, at, physical),
+            // Before a kernel has set up its own page tables, for example.
+            _ => breakpoints.take(Request { at, len: 1, kind: Kind::Software }),
         })
     }
 

@@ -87,6 +87,31 @@ fn nothing_is_looked_at_while_the_guest_runs() {
     assert_eq!(s.byte(&mut guest, 3), Said::Interrupt);
 }
 
+/// The meaning of vCont (gdb manual, "Packets"): who is not named stands still, unless the last action is for all.
+#[test]
+fn each_processor_does_what_vcont_says() {
+    use super::super::guest::Action::{Continue, Hold, Step};
+    let (mut guest, vm) = guest();
+    let Some(vm) = vm else { return eprintln!("skipped: no KVM") };
+    guest.vcpus.push(Arc::new(Lock::new(vm.vcpu(1).unwrap())));
+    let mut guest = Guest::new(guest.vcpus, guest.memory, Arc::default());
+    for (said, plan) in [
+        ("vCont;c", [Continue, Continue]),
+        ("vCont;c:p1.-1", [Continue, Continue]),
+        ("vCont;s:p1.1;c", [Step, Continue]),
+        ("vCont;s:p1.2;c:p1.-1", [Continue, Step]),
+        ("vCont;s:p1.2", [Hold, Step]),
+        ("vCont;c:p1.1", [Continue, Hold]),
+        ("vCont;C06:p1.1;c", [Continue, Continue]),
+        ("vCont;s:p1.9", [Hold, Hold]),
+    ] {
+        guest.running = false;
+        let mut s = Session::new(&mut guest);
+        assert_eq!(packet(said).bytes().map(|b| s.byte(&mut guest, b)).last(), Some(Said::Resume), "{said}");
+        assert_eq!(guest.plan(), plan, "{said}");
+    }
+}
+
 fn said() -> impl Strategy<Value = Vec<u8>> {
     let letters = "[qQvmMXgGHTzZcsDkpPR?!bi][A-Za-z]{0,6}[:,;]?[0-9a-fp.,:;#*}-]{0,24}";
     let known = prop::sample::select(vec![
