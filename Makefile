@@ -7,7 +7,7 @@ help:
 	@echo 'make demo    sets this machine up, builds kiln and boots a stock Linux kernel with it'
 	@echo 'make test    sets this machine up and runs every test: unit, integration, and in the lab (a nested host with KVM)'
 	@echo 'make lint    formatting, clippy, shellcheck, and no rust-vmm crate twice in the tree'
-	@echo 'make bench   kiln beside QEMU: start-up, size, exits'
+	@echo 'make bench   kiln beside QEMU and virtme-ng: start-up, size, exits'
 	@echo 'make build   the static binary: target/x86_64-unknown-linux-gnu/release/kiln'
 	@echo 'make setup   only sets this machine up (Debian 12, as root)'
 
@@ -33,7 +33,7 @@ lint: setup
 	rustfmt --check --edition 2024 src/selftest/guest/main.rs
 	cargo clippy --all-targets -- -D warnings
 	@! cargo tree --duplicates --depth 0 --prefix none | grep -E '^($(ONCE)) v' || { echo 'lint: error: these crates are in the tree twice; see cargo tree --duplicates' >&2; exit 1; }
-	shellcheck -x -S warning tests/setup tests/demo tests/lab/run tests/lab/build tests/lab/rootfs tests/lab/test tests/lab/setup tests/lab/host/* tests/lab/guest/* tests/lab/cases/*.sh tests/lab/cases/rootfs/*.sh tests/bench/run tests/bench/linux tests/bench/linux-guest .ci/run
+	shellcheck -x -S warning tests/setup tests/demo tests/lab/run tests/lab/build tests/lab/rootfs tests/lab/test tests/lab/setup tests/lab/host/* tests/lab/guest/* tests/lab/cases/*.sh tests/lab/cases/rootfs/*.sh tests/bench/run tests/bench/linux tests/bench/linux-guest tests/bench/exec tests/bench/exec-guest .ci/run
 
 bench: setup
 	tests/bench/run

@@ -38,5 +38,8 @@ mod selftest;
 mod cli;
 
 fn main() -> std::process::ExitCode {
+    if agent::is_init() {
+        agent::init()
+    }
     cli::main()
 }

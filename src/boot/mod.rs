@@ -16,6 +16,7 @@ mod source;
 mod unpack;
 
 pub use initrd::Module;
+pub use release::{is_release, skip_past};
 pub use unpack::{Contents, contents};
 
 use crate::mem::Memory;

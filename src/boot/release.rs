@@ -27,9 +27,7 @@ impl Image {
         };
         let end = text.iter().position(|b| b.is_ascii_whitespace() || *b == 0)?;
         let release = std::str::from_utf8(text.get(..end)?).ok()?;
-        // It becomes part of paths.
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b"._+~-".contains(&b);
-        (release.starts_with(|c: char| c.is_ascii_digit()) && release.bytes().all(fits)).then(|| release.to_string())
+        is_release(release).then(|| release.to_string())
     }
 
     /// Whether it runs 64-bit programs, where that is known before it is loaded.
@@ -42,31 +40,29 @@ impl Image {
         }
     }
 
-    /// A reader of the unpacked kernel, behind the first place where `what` stands in it; none where it does not, or
-    /// where the kernel cannot be unpacked here. The first byte of `what` occurs only once in it.
-    pub fn find(&self, what: &[u8]) -> Result<Option<Box<dyn BufRead + '_>>> {
-        let Some(mut reader) = self.unpacked()? else { return Ok(None) };
-        Ok(skip_past(&mut reader, what)?.then_some(reader))
+    /// Whether all of it has to be unpacked before anything can be found in it, which takes up to a second.
+    pub fn is_packed(&self) -> bool {
+        !matches!(self.form, Form::Plain(_))
     }
 
     /// The bytes behind the banner.
     fn banner(&self) -> Result<Option<Vec<u8>>> {
-        let Some(mut reader) = self.find(BANNER)? else { return Ok(None) };
+        let Some(mut reader) = self.unpacked()? else { return Ok(None) };
         for _ in 0..BANNERS_MAX {
+            if !skip_past(&mut reader, BANNER)? {
+                break;
+            }
             if reader.fill_buf()?.first().is_some_and(u8::is_ascii_digit) {
                 let mut text = Vec::new();
                 reader.take(RELEASE_MAX as u64 + 1).read_to_end(&mut text)?;
                 return Ok(Some(text));
             }
-            if !skip_past(&mut reader, BANNER)? {
-                break;
-            }
         }
         Ok(None)
     }
 
-    /// What is loaded of an ELF file, or what a packed kernel unpacks to.
-    fn unpacked(&self) -> Result<Option<Box<dyn BufRead + '_>>> {
+    /// What is loaded of an ELF file, or what a packed kernel unpacks to; none where it cannot be unpacked here.
+    pub fn unpacked(&self) -> Result<Option<Box<dyn BufRead + '_>>> {
         let section = |at, end| Section { file: &self.file, at, end };
         Ok(match &self.form {
             Form::Bzimage(_, None) => None,
@@ -88,6 +84,12 @@ impl Image {
     }
 }
 
+/// Whether this can be a kernel's release. It is safe as part of a path.
+pub fn is_release(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._+~-".contains(&b);
+    text.len() <= RELEASE_MAX && text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(fits)
+}
+
 impl super::Setup {
     /// Where in the file the version string stands.
     fn kernel_version(&self) -> Option<u64> {
@@ -99,8 +101,8 @@ impl super::Setup {
     }
 }
 
-/// Reads past the next `what`; false at the end.
-fn skip_past(reader: &mut impl BufRead, what: &[u8]) -> std::io::Result<bool> {
+/// Reads past the next `what`, whose first byte occurs only once in it; false at the end.
+pub fn skip_past(reader: &mut impl BufRead, what: &[u8]) -> std::io::Result<bool> {
     let Some((first, rest)) = what.split_first() else { return Ok(true) };
     debug_assert!(!rest.contains(first));
     while reader.skip_until(*first)? > 0 {

@@ -5,14 +5,14 @@ use super::file::Ktap;
 use super::matrix::Boot;
 use super::record::{Lines, Piece, Record, Stream};
 use super::text::{SHOWN, clean, short};
-use super::told::{Report, Told};
+use super::told::{REPORTS, Report, Told};
 use crate::klog::{self, Watcher};
 use crate::ktap;
 use crate::sys::{EventFd, Poll, Token, child};
 use anyhow::{Context, Result};
 use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -83,8 +83,7 @@ pub fn attempt(launcher: &Launcher, boot: &Boot, places: &Places, bell: &EventFd
     record.note(Duration::ZERO, &format!("kiln {}", quoted(&arguments)))?;
     let mut command = Command::new(&launcher.program);
     command.args(arguments).current_dir(&launcher.dir);
-    // A group of its own: Ctrl-C is ours to handle.
-    command.stdin(Stdio::null()).stdout(out_end).stderr(err_end).process_group(0);
+    command.stdin(Stdio::null()).stdout(out_end).stderr(err_end);
     let child = child::spawn_tied(&mut command, log_end.as_fd());
     let child = child.with_context(|| format!("start {}", launcher.program.display()))?;
     // With them go our own ends of the pipes.
@@ -107,8 +106,11 @@ struct Guest(Child);
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // A child that was waited for has a status, and its number may be another's.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            child::kill(&self.0);
+            let _ = self.0.wait();
+        }
     }
 }
 
@@ -183,7 +185,9 @@ impl<'a> Ear<'a> {
                 match *token {
                     CHILD => ended = true,
                     BELL => stop = Some(Stop::Interrupted),
-                    stream => drop(self.read(&poll, stream)?),
+                    stream => {
+                        self.read(&poll, stream)?;
+                    }
                 }
             }
             if self.awaited {
@@ -202,10 +206,10 @@ impl<'a> Ear<'a> {
                 let left = patience.saturating_duration_since(Instant::now());
                 poll.wait(&mut ready, Some(left)).context("wait for a child")?;
                 for token in &ready {
-                    if *token == CHILD { ended = true } else { drop(self.read(&poll, *token)?) }
+                    if *token == CHILD { ended = true } else { self.read(&poll, *token).map(drop)? }
                 }
             }
-            let _ = child.0.kill();
+            child::kill(&child.0);
         }
         let status = child.0.wait().context("wait for a child")?;
         self.drain(&poll, &mut ready)?;
@@ -331,7 +335,7 @@ impl<'a> Ear<'a> {
             },
         };
         remove(&places.result)?;
-        let mut reports: Vec<Report> = self.watcher.finish().into_iter().map(Report::from).collect();
+        let mut reports: Vec<Report> = self.watcher.finish().into_iter().take(REPORTS).map(Report::from).collect();
         if let End::Told(told) = &end
             && !told.reports.is_empty()
         {

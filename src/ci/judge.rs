@@ -52,7 +52,11 @@ pub fn judge(boot: &Boot, seen: &Seen) -> (Verdict, Vec<String>) {
         End::Awaited => Vec::new(),
         End::Told(told) => end(boot, seen, told).into_iter().collect(),
     };
-    let all = [reasons, reports(boot, seen), appearance(boot, seen), tests(seen)].concat();
+    let reports = reports(boot, seen);
+    // `--fail-on` gave the child this status for its report, which says more.
+    let said = matches!(&seen.end, End::Told(t) if t.status == 255 && matches!(t.ended, Ends::Exited | Ends::Shutdown));
+    let reasons = if said && !reports.is_empty() { Vec::new() } else { reasons };
+    let all = [reasons, reports, appearance(boot, seen), tests(seen)].concat();
     (if all.is_empty() { Verdict::Passed } else { Verdict::Failed }, all)
 }
 

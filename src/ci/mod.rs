@@ -20,11 +20,13 @@ mod schedule;
 mod text;
 mod told;
 
+pub use file::Ends;
 pub use judge::Verdict;
 pub use matrix::Boot;
 pub use report::excerpt;
 pub use schedule::Done;
 pub use text::short;
+pub use told::Told;
 
 use crate::config::Size;
 use crate::sys::signal;
@@ -151,25 +153,28 @@ fn summary(args: &CiArgs, boots: Vec<Boot>, launcher: attempt::Launcher) -> Resu
         fail_fast: args.fail_fast,
     };
     plan.check(&boots)?;
-    plan.make_folders(&boots)?;
     let mut files = report::Files::create(&plan.out)?;
+    plan.make_folders(&boots)?;
     let bell = signal::on_end().context("handle signals")?;
     let start = Instant::now();
     let progress = Progress::new(boots.len());
+    // When nobody reads standard output any more, the rest is done all the same.
+    let mut unread = None;
     let result = plan.run(&boots, &bell, &progress, &mut |done| {
         let Some(boot) = boots.get(done.index) else { return Ok(()) };
         progress.finish(boot, done);
         let line = files.add(boot, done)?;
-        if args.json {
-            progress
-                .suspend(|| std::io::stdout().lock().write_all(line.as_bytes()))
-                .context("write to standard output")?;
+        if args.json && unread.is_none() {
+            unread = progress.suspend(|| std::io::stdout().lock().write_all(line.as_bytes())).err();
         }
         Ok(())
     });
     progress.end();
     let done = result?;
     files.finish(&boots, &done)?;
+    if let Some(e) = unread {
+        return Err(e).context("write to standard output");
+    }
     // Nobody else reads it: it has rung if there is something to read.
     let interrupted = bell.read().is_ok();
     Ok(Summary { boots, done, time: start.elapsed(), interrupted })

@@ -4,10 +4,10 @@ use super::judge::Verdict;
 use super::matrix::Boot;
 use super::schedule::Done;
 use super::text::{SHOWN, short};
+use crate::sys::Lock;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
-use std::sync::Mutex;
 use std::time::Duration;
 
 /// How often what is on the terminal is renewed.
@@ -17,13 +17,13 @@ const NEVER: Duration = Duration::from_secs(1 << 30);
 pub struct Progress {
     bars: Option<Bars>,
     total: usize,
-    done: Mutex<usize>,
+    done: Lock<usize>,
 }
 
 struct Bars {
     multi: MultiProgress,
     whole: ProgressBar,
-    running: Mutex<Vec<ProgressBar>>,
+    running: Lock<Vec<ProgressBar>>,
 }
 
 /// The line of one running boot; gone when dropped.
@@ -34,7 +34,13 @@ impl Progress {
     pub fn new(total: usize) -> Progress {
         let dumb = std::env::var_os("TERM").is_none_or(|t| t == "dumb");
         let bars = (std::io::stderr().is_terminal() && !dumb).then(|| Bars::new(total));
-        Progress { bars, total, done: Mutex::new(0) }
+        Progress { bars, total, done: Lock::new(0) }
+    }
+
+    /// Says nothing.
+    #[cfg(test)]
+    pub fn silent() -> Progress {
+        Progress { bars: None, total: 0, done: Lock::default() }
     }
 
     /// How long the caller may sleep between two [`Self::tick`]s.
@@ -45,7 +51,7 @@ impl Progress {
     pub fn tick(&self) {
         let Some(bars) = &self.bars else { return };
         bars.whole.tick();
-        for bar in lock(&bars.running).iter() {
+        for bar in bars.running.lock().iter() {
             bar.set_position(bar.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
         }
     }
@@ -57,16 +63,17 @@ impl Progress {
         let bar = ProgressBar::new(timeout.as_millis().try_into().unwrap_or(u64::MAX));
         let bar =
             bars.multi.insert_before(&bars.whole, bar.with_style(running()).with_prefix(format!("{name}{again}")));
-        lock(&bars.running).push(bar.clone());
+        bars.running.lock().push(bar.clone());
         Line(Some((bars, bar)))
     }
 
     /// A boot is done.
     pub fn finish(&self, boot: &Boot, done: &Done) {
-        let mut n = lock(&self.done);
+        let mut n = self.done.lock();
         *n += 1;
         let line = outcome(*n, self.total, boot, done);
         match &self.bars {
+            None if self.total == 0 => {}
             None => drop(writeln!(std::io::stderr(), "{line}")),
             Some(bars) => {
                 bars.whole.inc(1);
@@ -111,7 +118,7 @@ impl Bars {
         let multi = MultiProgress::new();
         let whole = multi.add(ProgressBar::new(total as u64).with_style(whole()));
         whole.tick();
-        Bars { multi, whole, running: Mutex::default() }
+        Bars { multi, whole, running: Lock::default() }
     }
 }
 
@@ -141,14 +148,9 @@ impl Line<'_> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         if let Some((bars, bar)) = &self.0 {
-            lock(&bars.running).retain(|b| b.elapsed() != bar.elapsed() || b.prefix() != bar.prefix());
+            bars.running.lock().retain(|b| b.elapsed() != bar.elapsed() || b.prefix() != bar.prefix());
             bar.finish_and_clear();
             bars.multi.remove(bar);
         }
     }
-}
-
-/// A thread that panicked leaves nothing half done here.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

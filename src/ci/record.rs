@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Bytes of a log file.
 const LARGEST: u64 = 64 << 20;
-/// Lines that are kept for reports.
+/// Lines of the guest that are kept for reports.
 const TAIL: usize = 40;
 /// Bytes of a line; a longer one is written in pieces.
 pub const LONGEST: usize = 4096;
@@ -57,10 +57,12 @@ impl Record {
     /// Writes a line, and returns it as it was written, harmless.
     pub fn line(&mut self, at: Duration, stream: Stream, piece: Piece<'_>) -> Result<String> {
         let text = clean(piece.bytes);
-        if self.tail.len() >= TAIL {
+        if stream != Stream::Ci {
+            self.tail.push_back(short(&text, SHOWN));
+        }
+        if self.tail.len() > TAIL {
             self.tail.pop_front();
         }
-        self.tail.push_back(short(&text, SHOWN));
         let more = if piece.continues { "+" } else { "" };
         let line = format!("{:9.3} {:4} {text}\n", at.as_secs_f64(), format!("{}{more}", stream.name()));
         // Notes of ours are few, and say how it ended.
@@ -90,7 +92,7 @@ impl Record {
         self.file.flush().with_context(|| format!("write {}", self.path.display()))
     }
 
-    /// The last lines, the oldest first.
+    /// The guest's last lines, the oldest first.
     pub fn into_tail(self) -> Vec<String> {
         self.tail.into()
     }

@@ -7,8 +7,8 @@ mod ktap;
 use super::matrix::Boot;
 use super::schedule::{Done, Tried};
 use super::text::clean;
-use anyhow::{Context, Result};
-use std::fs::File;
+use anyhow::{Context, Result, bail};
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +21,17 @@ pub struct Files {
 }
 
 impl Files {
-    /// In `dir`, which is there. What an earlier run left is removed: it would be taken for ours.
+    /// In `dir`, which is there, and ours alone from now on. What an earlier run left is removed: it would be taken for ours.
     pub fn create(dir: &Path) -> Result<Files> {
+        let path = dir.join(JSON);
+        let json = File::options().write(true).create(true).truncate(false).open(&path);
+        let json = json.with_context(|| format!("create {}", path.display()))?;
+        match json.try_lock() {
+            Err(TryLockError::WouldBlock) => bail!("{}: another kiln ci writes there; see --out", dir.display()),
+            // Without locks (some network file systems) it is up to the user.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        json.set_len(0).with_context(|| format!("truncate {}", path.display()))?;
         for name in [JUNIT, KTAP] {
             match std::fs::remove_file(dir.join(name)) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -31,8 +40,6 @@ impl Files {
                 _ => {}
             }
         }
-        let path = dir.join(JSON);
-        let json = File::create(&path).with_context(|| format!("create {}", path.display()))?;
         Ok(Files { dir: dir.to_path_buf(), json })
     }
 

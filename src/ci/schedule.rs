@@ -6,6 +6,7 @@ use super::matrix::Boot;
 use super::progress::{Line, Progress};
 use crate::sys::{EventFd, Poll};
 use anyhow::{Context, Result, ensure};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -109,7 +110,11 @@ impl Plan {
                     let Some(boot) = boots.get(index) else { continue };
                     floor.running.push(index);
                     let to = to.clone();
-                    let work = move || drop(to.send(self.one(index, boot, bell, progress)));
+                    let work = move || {
+                        let done = catch_unwind(AssertUnwindSafe(|| self.one(index, boot, bell, progress)));
+                        let broken = |_| Done::without_run(index, Verdict::Error, "kiln ci itself panicked");
+                        drop(to.send(done.unwrap_or_else(broken)));
+                    };
                     let thread = std::thread::Builder::new().name(boot.test.chars().take(15).collect());
                     thread.spawn_scoped(scope, work).context("start a thread")?;
                 }

@@ -10,7 +10,10 @@ use std::path::Path;
 /// Bytes; reports are bounded where they are made.
 const LARGEST: u64 = 16 << 20;
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// Reports that are kept of a boot: there may be many boots.
+pub const REPORTS: usize = 32;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Told {
     /// The exit status of the child, which is the command's own where it ended by itself.
     pub status: u8,
@@ -50,6 +53,8 @@ impl Told {
         let file = std::fs::File::open(path).context("open")?;
         file.take(LARGEST + 1).read_to_end(&mut text).context("read")?;
         ensure!(text.len() as u64 <= LARGEST, "larger than {} MiB", LARGEST >> 20);
-        Ok(serde_json::from_slice(&text)?)
+        let mut told: Told = serde_json::from_slice(&text)?;
+        told.reports.truncate(REPORTS);
+        Ok(told)
     }
 }

@@ -2,9 +2,11 @@
 
 mod ci;
 mod doctor;
+mod exec;
 mod flags;
 mod generate;
 
+mod result;
 mod run;
 mod selftest;
 mod status;
@@ -27,6 +29,7 @@ struct Verb {
 
 const VERBS: &[Verb] = &[
     Verb { name: "run", command: run::command, run: run::run },
+    Verb { name: "exec", command: exec::command, run: exec::run },
     Verb { name: "ci", command: ci::command, run: ci::run },
     Verb { name: "doctor", command: doctor::command, run: doctor::run },
     Verb { name: "selftest", command: selftest::command, run: selftest::run },

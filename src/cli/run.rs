@@ -2,19 +2,20 @@
 
 use super::Status;
 use super::flags::{self, path, text};
-use super::status::report;
+use super::result;
 use crate::config::{Config, Device, Reboot};
-use crate::machine;
+use crate::exec;
+use crate::machine::{self, Outcome};
 use crate::sys::term;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 
 pub fn command() -> Command {
     let flags = [
         path("KERNEL").help(
-            "Kernel: bzImage, ELF (64-bit, PVH, multiboot) by content; without one: ./arch/x86/boot/bzImage, \
-             ./vmlinux, /boot/vmlinuz-$(uname -r)",
+            "Kernel: bzImage, ELF (64-bit, PVH, multiboot) by content, or a kernel build tree; without one: \
+             ./arch/x86/boot/bzImage, ./vmlinux, /boot/vmlinuz-$(uname -r)",
         ),
         text("cmdline", "ARGS", "Kernel arguments in place of the default ones").conflicts_with("append"),
         text("serial", "STREAM", "Behind ttyS0, ttyS1, ..: stdio, none, file=PATH, pty, unix=PATH [default: stdio]")
@@ -25,25 +26,25 @@ pub fn command() -> Command {
             "What a reset of the guest does; without it a triple fault ends the guest and any other reset restarts it",
         )
         .value_parser(["restart", "exit"]),
+        result::flag(),
     ];
     flags::add(Command::new("run").about("Boot a kernel").args(flags), "512M")
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Status> {
+    result::tell(matches, guest(matches).map(|outcome| (outcome.into(), None)))
+}
+
+fn guest(matches: &ArgMatches) -> Result<Outcome> {
     let config = config(matches)?;
-    // Dropped, it is as it was: before the outcome is reported.
-    let terminal = if on_terminal(&config) { term::raw().context("make the terminal raw")? } else { None };
-    let outcome = machine::run(config);
-    drop(terminal);
-    outcome.map(report)
+    // Dropped at the end, it is as it was: before the outcome is reported.
+    let _terminal = if on_terminal(&config) { term::raw().context("make the terminal raw")? } else { None };
+    machine::run(config)
 }
 
 fn config(m: &ArgMatches) -> Result<Config> {
-    let kernel = match m.get_one::<PathBuf>("KERNEL") {
-        Some(kernel) => kernel.clone(),
-        None => default_kernel()?,
-    };
-    let mut config = flags::config(m, kernel)?;
+    let kernel = m.get_one::<PathBuf>("KERNEL").map(PathBuf::as_path);
+    let mut config = flags::config(m, exec::kernel::find(kernel)?)?;
     config.serial = serial(m, &config.devices);
     match m.get_one::<String>("cmdline") {
         Some(all) => config.payload.cmdline = all.clone(),
@@ -55,18 +56,6 @@ fn config(m: &ArgMatches) -> Result<Config> {
 
 fn console(serial: &[String]) -> &'static str {
     if serial.iter().any(|s| s == "stdio") { "console=ttyS0" } else { "console=hvc0" }
-}
-
-/// Where somebody who builds kernels stands, else the host's own.
-fn default_kernel() -> Result<PathBuf> {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let host = format!("/boot/vmlinuz-{}", release.trim());
-    let places = ["arch/x86/boot/bzImage", "vmlinux", &host];
-    let Some(found) = places.iter().find(|p| std::path::Path::new(p).exists()) else {
-        bail!("no KERNEL given, and none of {} exists", places.join(", "));
-    };
-    eprintln!("kiln: kernel {found}");
-    Ok(PathBuf::from(found))
 }
 
 /// Whether the guest talks to the terminal.

@@ -95,11 +95,6 @@ impl Block {
         self.number
     }
 
-    /// None as long as it may turn out to be nothing.
-    pub fn kind(&self) -> Option<Kind> {
-        self.kind
-    }
-
     pub fn caller(&self) -> Option<Caller> {
         self.caller
     }

@@ -32,10 +32,6 @@ pub struct Boot {
 }
 
 impl Boot {
-    pub fn new() -> Boot {
-        Boot::default()
-    }
-
     /// The bytes of the console as they come.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut lines = std::mem::take(&mut self.lines);
@@ -54,14 +50,6 @@ impl Boot {
         } else if line.text.starts_with("Run /") && line.text.ends_with(" as init process") {
             self.init = self.init.or(line.at);
         }
-    }
-
-    /// The `count` slowest initcalls, the slowest first.
-    pub fn slowest(&self, count: usize) -> Vec<&Initcall> {
-        let mut all: Vec<&Initcall> = self.initcalls.iter().collect();
-        all.sort_by_key(|call| std::cmp::Reverse(call.took));
-        all.truncate(count);
-        all
     }
 }
 

@@ -46,11 +46,6 @@ impl Kept {
         self.dropped = self.dropped.saturating_add((skipped + over) as u64);
     }
 
-    /// Nothing was written yet.
-    pub fn is_empty(&self) -> bool {
-        self.head.is_empty()
-    }
-
     /// All of it, or beginning and end cut at line ends with a line between them that says how much is left out.
     pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
         let (a, b) = self.tail.as_slices();
@@ -67,27 +62,6 @@ impl Kept {
         writeln!(out, "{line_end}[{left_out} bytes of the log are left out here]")?;
         out.write_all(&a[tail.min(a.len())..])?;
         out.write_all(&b[tail.saturating_sub(a.len())..])
-    }
-
-    /// The last `count` lines, at most 64 KiB of them, as plain text without colours.
-    pub fn last_lines(&self, count: usize) -> Vec<String> {
-        let all = self.head.len() + self.tail.len();
-        let bytes = self.head.iter().chain(&self.tail).skip(all.saturating_sub(64 << 10));
-        let bytes: Vec<u8> = bytes.copied().collect();
-        let mut found = VecDeque::new();
-        let mut keep = |line: &str| {
-            if count > 0 {
-                found.truncate(count);
-                if found.len() == count {
-                    found.pop_front();
-                }
-                found.push_back(line.to_string());
-            }
-        };
-        let mut lines = super::Lines::new();
-        lines.feed(&bytes, &mut keep);
-        lines.finish(&mut keep);
-        found.into()
     }
 }
 

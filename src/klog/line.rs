@@ -86,10 +86,6 @@ pub struct Lines {
 }
 
 impl Lines {
-    pub fn new() -> Lines {
-        Lines::default()
-    }
-
     /// Calls `each` with every line that the bytes complete.
     pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&str)) {
         for &byte in bytes {

@@ -11,8 +11,8 @@ mod line;
 mod pattern;
 mod watcher;
 
-pub use boot::{Boot, Initcall};
+pub use boot::Boot;
 pub use kept::Kept;
 pub use kind::{FailOn, Kind};
-pub use line::{Caller, Line, Lines, message};
+pub use line::{Line, Lines, message};
 pub use watcher::{Report, Watcher};

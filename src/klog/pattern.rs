@@ -236,15 +236,19 @@ const BODY: &[&str] = &[
 
 /// A line of a report by its look, whatever came before it.
 pub fn belongs(text: &str) -> bool {
+    // "1 lock held by sh/77:", "no locks held by sh/77.", and of late "locks held by sh/77: 2, last CPU#0:".
     let lock = || {
-        let (digits, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let number = matches!(digits, "no") || digits.bytes().all(|b| b.is_ascii_digit());
-        number && (rest.starts_with("lock held by ") || rest.starts_with("locks held by "))
+        let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let number = first == "no" || first.bytes().all(|b| b.is_ascii_digit());
+        let words = if number { rest } else { text };
+        words.starts_with("lock held by ") || words.starts_with("locks held by ")
     };
     text.is_empty()
         || text.starts_with([' ', '\t'])
         || BODY.iter().any(|words| text.starts_with(words))
         || text.contains("is leaving the kernel with locks still held!")
+        || text.ends_with(" Not tainted")
+        || text.contains(" Tainted: ")
         || lock()
 }
 
@@ -256,11 +260,13 @@ pub fn registers(text: &str) -> bool {
     names.iter().any(|name| text.starts_with(name))
 }
 
-/// `func+0x1/0x2` of `RIP: 0010:func+0x1/0x2`.
+/// `func+0x1/0x2 [module]` of `RIP: 0010:func+0x1/0x2 [module]`.
 pub fn place(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("RIP: ")?;
-    let word = rest.split_once(':').map_or(rest, |(_, r)| r).split(' ').next()?;
-    word.contains("+0x").then_some(word)
+    let rest = rest.split_once(':').map_or(rest, |(_, r)| r);
+    // Older kernels have addresses before it: `[<ffffffff8134d2ab>] func+0x1/0x2`.
+    let rest = rest.rsplit_once(">] ").map_or(rest, |(_, r)| r).trim();
+    rest.contains("+0x").then_some(rest)
 }
 
 /// The line as a title.

@@ -1,7 +1,7 @@
 //! Finds the reports in a kernel's log while it is written, and tells those of several callers apart.
 
 use super::block::{Block, Next};
-use super::kind::{FailOn, Kind};
+use super::kind::Kind;
 use super::line::{Line, Lines};
 use super::pattern;
 use std::time::Duration;
@@ -29,7 +29,6 @@ pub struct Report {
 #[derive(Debug, Default)]
 pub struct Watcher {
     lines: Lines,
-    seen: [u64; Kind::ALL.len()],
     /// The blocks under way, the oldest first.
     open: Vec<Block>,
     done: Vec<Done>,
@@ -57,16 +56,6 @@ impl Watcher {
         let mut lines = std::mem::take(&mut self.lines);
         lines.feed(bytes, |line| self.line(&Line::parse(line)));
         self.lines = lines;
-    }
-
-    /// How many reports of a kind have begun: at once, when their first lines are there.
-    pub fn seen(&self, kind: Kind) -> u64 {
-        self.seen.get(kind as usize).copied().unwrap_or(0)
-    }
-
-    /// The gravest kind that has been seen and fails the run.
-    pub fn failing(&self, on: FailOn) -> Option<Kind> {
-        Kind::ALL.iter().copied().find(|kind| on.contains(*kind) && self.seen(*kind) > 0)
     }
 
     /// Reports that were only counted, as there were too many different ones of their kind.
@@ -107,13 +96,7 @@ impl Watcher {
         let Some(at) = self.block_of(&line) else {
             return self.begin(&line);
         };
-        let before = self.open[at].kind();
         let next = self.open[at].line(&line);
-        if before.is_none()
-            && let Some(kind) = self.open[at].kind()
-        {
-            self.count(kind);
-        }
         match next {
             Next::More => {}
             Next::Other => self.begin(&line),
@@ -134,9 +117,6 @@ impl Watcher {
     fn begin(&mut self, line: &Line) {
         let Some(block) = Block::begin(line, self.next) else { return };
         self.next += 1;
-        if let Some(kind) = block.kind() {
-            self.count(kind);
-        }
         if self.open.len() == OPEN_MAX {
             self.close(0);
         }
@@ -144,12 +124,6 @@ impl Watcher {
         self.open.push(block);
         if ended {
             self.close(self.open.len() - 1);
-        }
-    }
-
-    fn count(&mut self, kind: Kind) {
-        if let Some(seen) = self.seen.get_mut(kind as usize) {
-            *seen = seen.saturating_add(1);
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! [`Parser`] reads what kselftest, KUnit and other TAP 13/14 producers really write; [`write`] writes it.
 
+mod grammar;
+mod level;
 mod parser;
 mod writer;
 
@@ -144,6 +146,3 @@ impl Results {
         counts
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,7 +11,7 @@ mod gate;
 mod supervisor;
 mod vcpu;
 
-pub use supervisor::{Outcome, Ran, run};
+pub use supervisor::{Outcome, run};
 
 use crate::arch::{self, boot};
 use crate::config::Config;

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-/// Starts `command`. The child is killed when the calling thread ends, however that comes about, and has `kept`
+/// Starts `command` in a process group of its own. The child is killed when the calling thread ends, however that comes about, and has `kept`
 /// under the same numbers as we do (everything else is closed on exec, as always in kiln).
 pub fn spawn_tied(command: &mut Command, kept: BorrowedFd<'_>) -> io::Result<Child> {
     let kept: RawFd = kept.as_raw_fd();
@@ -25,7 +25,7 @@ pub fn spawn_tied(command: &mut Command, kept: BorrowedFd<'_>) -> io::Result<Chi
     };
     // SAFETY: `tie` runs between fork and exec: it makes system calls only, and its errors allocate nothing.
     unsafe { command.pre_exec(tie) };
-    command.spawn()
+    command.process_group(0).spawn()
 }
 
 /// A descriptor that is readable once `child` has ended. It is still to be waited for.
@@ -37,10 +37,19 @@ pub fn ending(child: &Child) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Asks `child` to end (SIGTERM). It may already have.
+/// Asks `child`, and what it started, to end (SIGTERM). It leads a process group of its own, and has not been waited for.
 pub fn terminate(child: &Child) {
-    // SAFETY: no pointers; not reaped yet, as above.
-    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
+    signal(child, libc::SIGTERM);
+}
+
+/// The same, and they are not asked (SIGKILL).
+pub fn kill(child: &Child) {
+    signal(child, libc::SIGKILL);
+}
+
+fn signal(child: &Child, signal: libc::c_int) {
+    // SAFETY: no pointers. Not reaped yet, as above, so the group is the child's.
+    unsafe { libc::kill(-(child.id() as libc::pid_t), signal) };
 }
 
 #[cfg(test)]

@@ -6,12 +6,20 @@ pub mod child;
 pub mod dir;
 pub mod fd;
 pub mod file;
+pub mod flock;
 mod heap;
 pub mod inode;
 mod lock;
 mod memfd;
+#[cfg(test)]
+pub mod mount;
+pub mod pid1;
 mod poll;
+pub mod process;
+pub mod pty;
+mod random;
 pub mod range;
+pub mod readiness;
 pub mod signal;
 pub mod socket;
 pub mod tap;
@@ -24,6 +32,7 @@ pub use heap::{return_large_buffers, share_heap};
 pub use lock::Lock;
 pub use memfd::memfd;
 pub use poll::{Poll, Token};
+pub use random::random;
 pub use text::forget_startup_code;
 pub use vmm_sys_util::eventfd::EventFd;
 

@@ -28,7 +28,12 @@ impl Places {
         let mut places = Places { file: file.to_string(), breaks, keys: Vec::new() };
         match DeTable::parse(text) {
             Ok(table) => places.table(&mut Vec::new(), table.get_ref()),
-            Err(e) => return Err(places.explain(&e)),
+            Err(e) => {
+                let near = e.span().and_then(|s| text.get(s)).filter(|t| !t.trim().is_empty() && t.len() <= 40);
+                let near = near.map(|t| format!("`{}`: ", t.escape_debug())).unwrap_or_default();
+                let line = e.span().map_or(0, |s| places.line(s.start));
+                return Err(anyhow!("{file}:{line}: {near}{}", reword(e.message())));
+            }
         }
         Ok(places)
     }
@@ -92,7 +97,7 @@ impl Places {
 /// serde's words for an unknown key, as the rest of kiln says it; others are kept, on one line.
 fn reword(message: &str) -> String {
     let message = message.replace(char::is_control, " ");
-    let list = |rest: &str| rest.replace('`', "");
+    let list = |rest: &str| rest.replace("` or `", ", ").replace('`', "");
     match message.strip_prefix("unknown field ").and_then(|m| m.split_once(", expected ")) {
         Some((_, known)) => {
             let known = known.strip_prefix("one of ").unwrap_or(known);

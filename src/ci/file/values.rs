@@ -74,7 +74,8 @@ impl FromStr for Memory {
     type Err = String;
     fn from_str(text: &str) -> Result<Memory, String> {
         let options = Options::parse(text, Some("size")).map_err(|e| e.to_string())?;
-        options.get::<Size>("size", None).map(|s| Memory(s.0)).map_err(|e| e.to_string())
+        let size: String = options.get("size", None).map_err(|e| e.to_string())?;
+        size.parse::<Size>().map(|s| Memory(s.0))
     }
 }
 

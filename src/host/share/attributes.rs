@@ -9,6 +9,9 @@ use crate::sys::inode;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+/// Bytes of struct fuse_attr.
+const ATTR: usize = 88;
+
 /// struct fuse_setattr_in
 struct SetattrIn {
     valid: u32,
@@ -157,15 +160,25 @@ impl Server {
 
     /// struct fuse_entry_out
     pub(super) fn put_entry_out(&mut self, id: u64, stat: &libc::statx) {
+        self.put_entry(id);
+        self.put_attr(stat);
+    }
+
+    /// The same for a name that does not exist.
+    pub(super) fn put_no_entry_out(&mut self) {
+        self.put_entry(0);
+        self.out.resize(self.out.len() + ATTR, 0);
+    }
+
+    fn put_entry(&mut self, id: u64) {
         let valid = self.settings.cache.period();
         let out = &mut self.out;
         out.u64(id);
         out.u64(0); // generation: numbers are never used again
-        out.u64(valid.as_secs());
-        out.u64(valid.as_secs());
+        out.u64(valid.as_secs()); // entry_valid
+        out.u64(valid.as_secs()); // attr_valid
         out.u32(valid.subsec_nanos());
         out.u32(valid.subsec_nanos());
-        self.put_attr(stat);
     }
 
     /// struct fuse_attr_out

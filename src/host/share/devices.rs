@@ -32,8 +32,7 @@ impl Devices {
     /// Looks at the file system of `fd`, whose st_dev is `device`.
     pub fn add(&mut self, device: u64, fd: BorrowedFd<'_>) -> Device {
         let index = self.0.len().min(MOST) as u16;
-        #[allow(clippy::unnecessary_cast)]
-        let kind = inode::stat_fs(fd).map_or(0, |fs| fs.f_type as i64);
+        let kind = inode::stat_fs(fd).map_or(0, |fs| fs.f_type);
         let births = kind != OVERLAYFS_SUPER_MAGIC;
         let new = Device { index, births, processes: kind == PROC_SUPER_MAGIC };
         if self.0.len() < MOST {

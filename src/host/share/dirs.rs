@@ -72,11 +72,11 @@ impl Server {
             }
             dir.at += entry.size;
             dir.position = entry.next;
-            self.put_entry(node, fd.as_fd(), device, &entry, plus);
+            self.put_dirent(node, fd.as_fd(), device, &entry, plus);
         }
     }
 
-    fn put_entry(&mut self, node: u64, fd: BorrowedFd<'_>, device: u64, entry: &Entry, plus: bool) {
+    fn put_dirent(&mut self, node: u64, fd: BorrowedFd<'_>, device: u64, entry: &Entry, plus: bool) {
         let dots = matches!(entry.name.as_slice(), b"." | b"..");
         let mut inode = self.tree.devices.fold(device, entry.inode);
         if dots && node == wire::FUSE_ROOT_ID {

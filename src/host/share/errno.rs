@@ -13,6 +13,7 @@ impl Errno {
     pub const INVAL: Errno = Errno(libc::EINVAL);
     pub const IO: Errno = Errno(libc::EIO);
     pub const NFILE: Errno = Errno(libc::ENFILE);
+    pub const NOENT: Errno = Errno(libc::ENOENT);
     pub const NOMEM: Errno = Errno(libc::ENOMEM);
     pub const NOSYS: Errno = Errno(libc::ENOSYS);
     pub const NOTSUP: Errno = Errno(libc::EOPNOTSUPP);

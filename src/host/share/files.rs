@@ -66,7 +66,8 @@ impl Server {
         }
         let place = self.node_fd(id)?;
         let device = self.tree.nodes.get(id)?.identity.device;
-        if self.tree.devices.get(device).is_some_and(|d| d.processes) {
+        let known = self.tree.devices.get(device);
+        if known.unwrap_or_else(|| self.tree.devices.add(device, place.as_fd())).processes {
             return Err(Errno::ACCES);
         }
         self.tree.budget.check()?;
@@ -196,15 +197,24 @@ impl Server {
 
     pub(super) fn flush(&mut self, body: &mut Fields) -> Res<()> {
         let fh = body.u64()?;
-        if self.settings.readonly {
+        body.skip(8)?;
+        let owner = body.u64()?;
+        let file = self.handles.file(fh)?;
+        match &mut self.locks {
+            Some(locks) => locks.close(file.node, owner),
             // The client asks no more.
-            return Err(Errno::NOSYS);
+            None if self.settings.readonly => return Err(Errno::NOSYS),
+            None => {}
         }
-        Ok(range::close_error(self.handles.file(fh)?.fd.as_fd())?)
+        Ok(range::close_error(file.fd.as_fd())?)
     }
 
     pub(super) fn release(&mut self, body: &mut Fields) -> Res<()> {
-        self.handles.remove(body.u64()?).map(drop)
+        let fh = body.u64()?;
+        if let Some(locks) = &mut self.locks {
+            locks.release(fh);
+        }
+        self.handles.remove(fh).map(drop)
     }
 
     pub(super) fn fsync(&mut self, body: &mut Fields) -> Res<()> {

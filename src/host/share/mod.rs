@@ -12,6 +12,7 @@ mod errno;
 mod extended;
 mod files;
 mod handles;
+mod locks;
 mod names;
 mod nodes;
 mod recent;
@@ -26,7 +27,7 @@ use budget::{Budget, Held};
 use call::Call;
 use errno::{Errno, Res};
 use handles::Handles;
-use session::Session;
+use locks::Locks;
 use std::fs::OpenOptions;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -70,10 +71,31 @@ impl Cache {
     }
 }
 
+/// Whose locks the guest's programs see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locking {
+    /// Each other's alone: the guest's kernel sees to it.
+    Guest,
+    /// Those of the host's programs too.
+    Host,
+}
+
+impl FromStr for Locking {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Locking, String> {
+        match text {
+            "guest" => Ok(Locking::Guest),
+            "host" => Ok(Locking::Host),
+            _ => Err("want guest or host".to_string()),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     pub readonly: bool,
     pub cache: Cache,
+    pub locks: Locking,
 }
 
 /// What became of a request.
@@ -83,6 +105,8 @@ pub enum Answer {
     Reply(u32),
     /// There is none for requests of this kind.
     Nothing,
+    /// It waits for a lock; [`Server::finished`] will name it.
+    Later,
 }
 
 /// What an operation has to say, when it went well.
@@ -93,15 +117,19 @@ enum Done {
     Data(usize),
     /// No reply at all.
     Nothing,
+    /// Not yet.
+    Later,
 }
 
 /// Serves one client at a time, one request after the other.
 pub struct Server {
     tree: Tree,
     handles: Handles,
+    /// None when the client keeps its locks to itself.
+    locks: Option<Locks>,
     settings: Settings,
-    /// What the client agreed to with INIT.
-    session: Option<Session>,
+    /// The client has said INIT.
+    initialised: bool,
     /// The user we are: files can be given away by 0 only.
     user: u32,
     /// Lends its buffer to requests, and to replies.
@@ -134,8 +162,12 @@ impl Server {
         Ok(Server {
             tree: tree.with_context(|| format!("look at {name}"))?,
             handles: Handles::default(),
+            locks: match settings.locks {
+                Locking::Guest => None,
+                Locking::Host => Some(Locks::new().context("prepare file locks")?),
+            },
             settings,
-            session: None,
+            initialised: false,
             user: dir::effective_user(),
             body: Vec::new(),
             out: Vec::new(),
@@ -149,22 +181,30 @@ impl Server {
 
     /// The client is gone: all that it had open is closed.
     pub fn reset(&mut self) {
-        self.session = None;
-        self.handles = Handles::default();
-        // The root is always known, so this cannot be refused.
-        let _ = self.tree.forget_all(nodes::MOST);
+        self.initialised = false;
+        self.close_all();
     }
 
-    /// Serves the request in `readable`, and puts the reply into `writable`.
-    pub fn serve(&mut self, readable: &[Slice], writable: &[Slice]) -> Answer {
+    fn close_all(&mut self) {
+        self.handles = Handles::default();
+        if let Some(locks) = &mut self.locks {
+            locks.reset();
+        }
+        self.tree.forget_all();
+    }
+
+    /// Serves the request in `readable`, and puts the reply into `writable`. `ticket` is what it is called by if it has
+    /// to wait; `writable` is then the caller's to keep.
+    pub fn serve(&mut self, readable: &[Slice], writable: &[Slice], ticket: u64) -> Answer {
         let Some(raw) = call::head(readable) else { return Answer::Nothing };
         let Ok(header) = Header::new(&raw) else { return Answer::Nothing };
         let mut body = std::mem::take(&mut self.body);
         self.out.clear();
-        let result = Call::new(header, readable, writable, &mut body).and_then(|call| self.dispatch(&call));
+        let result = Call::new(header, readable, writable, &mut body).and_then(|call| self.dispatch(&call, ticket));
         self.body = body;
         let (error, len) = match result {
             Ok(Done::Nothing) => return Answer::Nothing,
+            Ok(Done::Later) => return Answer::Later,
             Ok(Done::Data(n)) => (0, n),
             Ok(Done::Out) => match vectored::copy_from(writable, OUT_HEADER, &self.out) {
                 n if n == self.out.len() => (0, n),
@@ -175,7 +215,7 @@ impl Server {
         reply(writable, header.unique, error, len)
     }
 
-    fn dispatch(&mut self, call: &Call) -> Res<Done> {
+    fn dispatch(&mut self, call: &Call, ticket: u64) -> Res<Done> {
         let h = &call.header;
         let mut body = Fields(call.body);
         let body = &mut body;
@@ -184,9 +224,11 @@ impl Server {
             Opcode::Init => return self.init(body).map(|()| Done::Out),
             Opcode::Forget => return self.forget(h, body).map(|()| Done::Nothing).or(Ok(Done::Nothing)),
             Opcode::BatchForget => return self.batch_forget(body).map(|()| Done::Nothing).or(Ok(Done::Nothing)),
-            Opcode::Interrupt => return Ok(Done::Nothing),
-            _ if self.session.is_none() => return Err(Errno::IO),
+            Opcode::Interrupt => return self.interrupt(body).map(|()| Done::Nothing).or(Ok(Done::Nothing)),
+            _ if !self.initialised => return Err(Errno::IO),
             Opcode::Read => return self.read(call, body).map(Done::Data),
+            Opcode::Setlk => return self.setlk(call, body, None),
+            Opcode::Setlkw => return self.setlk(call, body, Some(ticket)),
             _ => {}
         }
         match opcode {
@@ -215,6 +257,7 @@ impl Server {
             Opcode::Fallocate => self.fallocate(body),
             Opcode::Lseek => self.lseek(body),
             Opcode::CopyFileRange => self.copy_file_range(body),
+            Opcode::Getlk => self.getlk(body),
             Opcode::Opendir => self.opendir(h),
             Opcode::Readdir => self.readdir(call, body, false),
             Opcode::Readdirplus => self.readdir(call, body, true),

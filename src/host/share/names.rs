@@ -1,16 +1,20 @@
 //! Names: looked up, forgotten, made, linked, removed and renamed.
 
-use super::Server;
 use super::errno::{Errno, Res};
 use super::wire::{Fields, Header};
+use super::{Cache, Server};
 use crate::sys::{dir, inode};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 impl Server {
     pub(super) fn lookup(&mut self, h: &Header, body: &mut Fields) -> Res<()> {
-        let (id, stat) = self.tree.look_up(h.nodeid, body.name()?)?;
-        self.put_entry_out(id, &stat);
+        match self.tree.look_up(h.nodeid, body.name()?) {
+            Ok((id, stat)) => self.put_entry_out(id, &stat),
+            // Number 0: there is none, which the client may remember.
+            Err(Errno::NOENT) if self.settings.cache == Cache::Always => self.put_no_entry_out(),
+            Err(e) => return Err(e),
+        }
         Ok(())
     }
 

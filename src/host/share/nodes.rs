@@ -42,6 +42,7 @@ pub struct Node {
 }
 
 pub struct Nodes {
+    root: Identity,
     by_id: HashMap<u64, Node>,
     by_identity: HashMap<Identity, u64>,
     next: u64,
@@ -51,8 +52,16 @@ pub struct Nodes {
 impl Nodes {
     /// With the root alone, which is never forgotten.
     pub fn new(root: Identity, most: usize) -> Nodes {
-        let root_node = Node {
-            identity: root,
+        let mut nodes =
+            Nodes { root, by_id: HashMap::new(), by_identity: HashMap::new(), next: FUSE_ROOT_ID + 1, most };
+        nodes.clear();
+        nodes
+    }
+
+    /// As new. Numbers are not used again.
+    pub fn clear(&mut self) {
+        let root = Node {
+            identity: self.root,
             kind: libc::S_IFDIR,
             parent: FUSE_ROOT_ID,
             name: CString::default().into_boxed_c_str(),
@@ -61,12 +70,8 @@ impl Nodes {
             lookups: 1,
             children: 0,
         };
-        Nodes {
-            by_id: HashMap::from([(FUSE_ROOT_ID, root_node)]),
-            by_identity: HashMap::from([(root, FUSE_ROOT_ID)]),
-            next: FUSE_ROOT_ID + 1,
-            most,
-        }
+        self.by_identity = HashMap::from([(self.root, FUSE_ROOT_ID)]);
+        self.by_id = HashMap::from([(FUSE_ROOT_ID, root)]);
     }
 
     pub fn get(&self, id: u64) -> Res<&Node> {

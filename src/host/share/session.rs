@@ -2,19 +2,13 @@
 
 use super::errno::{Errno, Res};
 use super::wire::{self, Fields, Reply, init};
-use super::{Cache, Handles, Server, nodes};
+use super::{Cache, Server};
 
 /// Pages of the largest request: 1 MiB.
 const MAX_PAGES: u16 = 256;
 const PAGE: u32 = 4096;
 /// Requests that Linux has under way in the background (read-ahead, writing back).
 const MAX_BACKGROUND: u16 = 64;
-
-#[derive(Debug, Clone, Copy)]
-pub struct Session {
-    /// The flags of both sides.
-    pub flags: u64,
-}
 
 impl Server {
     pub(super) fn init(&mut self, body: &mut Fields) -> Res<()> {
@@ -31,10 +25,9 @@ impl Server {
         if major < wire::FUSE_KERNEL_VERSION || minor < wire::OLDEST_MINOR_VERSION {
             return Err(Errno(libc::EPROTO));
         }
-        self.handles = Handles::default();
-        self.tree.forget_all(nodes::MOST)?;
+        self.close_all();
         let flags = (flags | high << 32) & self.flags();
-        self.session = Some(Session { flags });
+        self.initialised = true;
         self.init_out(minor.min(wire::FUSE_KERNEL_MINOR_VERSION), max_readahead, flags);
         Ok(())
     }
@@ -67,7 +60,9 @@ impl Server {
             | init::MAX_PAGES
             | init::HANDLE_KILLPRIV_V2
             | init::INIT_EXT;
+        let locks = if self.locks.is_some() { init::POSIX_LOCKS | init::FLOCK_LOCKS } else { 0 };
         always
+            | locks
             | match self.settings.cache {
                 Cache::Auto => init::AUTO_INVAL_DATA | init::CACHE_SYMLINKS,
                 Cache::Always => init::CACHE_SYMLINKS,

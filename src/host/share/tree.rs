@@ -38,11 +38,15 @@ impl Tree {
     }
 
     /// The client starts anew: all is forgotten.
-    pub fn forget_all(&mut self, most_nodes: usize) -> Res<()> {
-        let root = self.nodes.get(FUSE_ROOT_ID)?.identity;
-        self.nodes = Nodes::new(root, most_nodes);
+    pub fn forget_all(&mut self) {
+        self.nodes.clear();
         self.recent = Recent::new(self.budget.cached());
-        Ok(())
+    }
+
+    /// Everything has to be walked to again.
+    #[cfg(test)]
+    pub fn forget_descriptors(&mut self) {
+        self.recent = Recent::new(self.budget.cached());
     }
 
     pub fn forget(&mut self, id: u64, count: u64) {

@@ -18,7 +18,7 @@ macro_rules! opcodes {
     ($($name:ident = $value:literal),* $(,)?) => {
         /// enum fuse_opcode
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Opcode { $($name),* }
+        pub enum Opcode { $($name = $value),* }
         impl Opcode {
             /// Those that there are; the property tests go by it.
             #[cfg(test)]
@@ -77,7 +77,6 @@ pub const FUSE_WRITE_CACHE: u32 = 1 << 0;
 pub const FUSE_WRITE_KILL_SUIDGID: u32 = 1 << 2;
 pub const FUSE_FSYNC_FDATASYNC: u32 = 1 << 0;
 pub const FUSE_LK_FLOCK: u32 = 1 << 0;
-pub const FUSE_RELEASE_FLOCK_UNLOCK: u32 = 1 << 1;
 pub const FOPEN_DIRECT_IO: u32 = 1 << 0;
 pub const FOPEN_KEEP_CACHE: u32 = 1 << 1;
 pub const FOPEN_CACHE_DIR: u32 = 1 << 3;

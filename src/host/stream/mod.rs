@@ -17,6 +17,7 @@ mod stdio;
 mod unix;
 
 pub use output::drain;
+pub use stdio::typed;
 pub use unix::bind;
 
 use crate::event::Notify;

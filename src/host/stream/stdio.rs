@@ -12,7 +12,7 @@ use crate::sys::{EventFd, Lock, fd, signal, term};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -42,8 +42,24 @@ pub fn open(owner: &str, notify: &Notify) -> Result<Arc<dyn Stream>> {
     Ok(Arc::new(Ends::new(output, (!null).then_some(reader)).sized(|| term::size(io::stdout().as_fd()))))
 }
 
+/// What is typed at the terminal that is standard input, without the Ctrl-A commands.
+pub fn typed(notify: &Notify) -> Result<File> {
+    let input = File::from(fd::duplicate(io::stdin()).context("open standard input")?);
+    let (reader, writer) = io::pipe().context("create a pipe for what is typed")?;
+    let notify = notify.clone();
+    spawn("stdin", move || {
+        let mut keys = Typed::default();
+        while let Some(bytes) = keys.next(&input, &notify) {
+            if (&writer).write_all(bytes).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(File::from(OwnedFd::from(reader)))
+}
+
 fn read_terminal(input: File, resized: &EventFd, inbox: &Inbox, notify: &Notify) {
-    let (mut keys, mut typed, mut for_guest) = (Keys::default(), [0; 1024], Vec::new());
+    let mut typed = Typed::default();
     while let Ok([has_input, has_size]) = fd::wait_readable([input.as_fd(), fd::of(resized)]) {
         if has_size {
             let _ = resized.read();
@@ -52,26 +68,48 @@ fn read_terminal(input: File, resized: &EventFd, inbox: &Inbox, notify: &Notify)
         if !has_input {
             continue;
         }
-        let n = match (&input).read(&mut typed) {
-            Ok(0) => return,
+        match typed.next(&input, notify) {
+            None => return,
+            Some([]) => {}
+            Some(bytes) => inbox.put_typed(bytes),
+        }
+    }
+}
+
+/// Reads a terminal and sorts what is for the guest from what is for kiln.
+#[derive(Default)]
+struct Typed {
+    keys: Keys,
+    for_guest: Vec<u8>,
+}
+
+impl Typed {
+    /// What is for the guest of what was typed since, waiting for something to be; `None` at the end.
+    fn next(&mut self, mut input: &File, notify: &Notify) -> Option<&[u8]> {
+        let mut typed = [0; 1024];
+        let n = match input.read(&mut typed) {
+            Ok(0) => return None,
             Ok(n) => n,
-            Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => continue,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                fd::wait_readable([input.as_fd()]).ok()?;
+                0
+            }
             // EIO: it hung up.
-            Err(_) => return,
+            Err(_) => return None,
         };
         // We may have been in the background when it should have become raw.
         term::resume();
-        keys.sort(typed.get(..n).unwrap_or_default(), &mut for_guest, |command| match command {
+        self.for_guest.clear();
+        let typed = typed.get(..n).unwrap_or_default();
+        self.keys.sort(typed, &mut self.for_guest, |command| match command {
             Command::Quit => notify(Request::UserQuit),
             Command::PowerButton => notify(Request::PowerButton),
             Command::Help => {
                 let _ = term::Stderr.write_all(HELP.as_bytes());
             }
         });
-        if !for_guest.is_empty() {
-            inbox.put_typed(&for_guest);
-            for_guest.clear();
-        }
+        Some(&self.for_guest)
     }
 }
 

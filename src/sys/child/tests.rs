@@ -13,7 +13,7 @@ fn shell(line: &str) -> Command {
 #[test]
 fn the_child_has_the_descriptor_and_its_end_can_be_waited_for() {
     let (mut from, to) = io::pipe().unwrap();
-    let mut child = spawn_tied(&mut shell(&format!("echo hello >&{}", to.as_raw_fd())), to.as_fd()).unwrap();
+    let mut child = spawn_tied(&mut shell(&format!("echo hello >/dev/fd/{}", to.as_raw_fd())), to.as_fd()).unwrap();
     drop(to);
     let end = ending(&child).unwrap();
     wait_readable([end.as_fd()]).unwrap();

@@ -43,6 +43,23 @@ fn linux_finds_its_command_line_and_the_initrds_as_one() {
 }
 
 #[test]
+fn an_archive_made_by_kiln_follows_the_users_own() {
+    let temp = Temp::new(&sample::linux("xz"));
+    let one = temp.add("one", b"first");
+    let mut archive = crate::config::Archive::default();
+    archive.push(crate::config::Part::Bytes(std::sync::Arc::new(b"made".to_vec())));
+    let payload = Payload { built: Some(std::sync::Arc::new(archive)), ..payload(&temp, &[&one], "") };
+    let (kernel, memory) = (Kernel::open(&payload).unwrap(), memory());
+    // And again after a reset.
+    for _ in 0..2 {
+        kernel.load(&memory).unwrap();
+        let at = u64::from(u32_at(&memory, 0x7218));
+        assert_eq!((&memory.read::<12>(at).unwrap(), u32_at(&memory, 0x721c)), (b"first\0\0\0made", 12));
+        memory.clear().unwrap();
+    }
+}
+
+#[test]
 fn a_command_line_that_is_too_long_is_refused_before_anything_is_loaded() {
     let temp = Temp::new(&sample::linux("gz"));
     let said = |len: usize| Kernel::open(&payload(&temp, &[], &"x".repeat(len))).err().map(|e| e.to_string());
