@@ -74,7 +74,7 @@ fn the_guest_waits_for_the_debugger_and_stops_where_it_says() {
     assert_eq!(c.ask("D;1"), "OK");
     let mut c = d.attach();
     assert!(c.register(1, RCX) > 1);
-    c.send("k");
+    assert_eq!(c.ask("vKill;1"), "OK");
     let (status, err, _) = d.end();
     assert_eq!((status, err.as_str()), (Some(130), ""));
 }
