@@ -51,6 +51,11 @@ impl Framing {
         Ok(())
     }
 
+    /// What is in the last packet.
+    pub fn packet(&self) -> &[u8] {
+        &self.body
+    }
+
     /// `m ADDRESS,LENGTH`.
     fn check(&self) -> Result<(), &'static str> {
         let Some(rest) = self.body.strip_prefix(b"m") else { return Ok(()) };

@@ -91,7 +91,13 @@ impl Session {
             Stub::Idle(_) | Stub::Running(_) => Said::Nothing,
             Stub::CtrlCInterrupt(_) => Said::Interrupt,
             Stub::Disconnected(stub) => match stub.get_reason() {
-                DisconnectReason::Kill => Said::Kill,
+                DisconnectReason::Kill => {
+                    // `k` has no answer; gdb waits for that to `vKill`, which gdbstub leaves out.
+                    if self.framing.packet().starts_with(b"vKill") {
+                        self.output.0.lock().extend(b"$OK#9a");
+                    }
+                    Said::Kill
+                }
                 _ => Said::Detach,
             },
         };
