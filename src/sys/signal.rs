@@ -4,7 +4,7 @@ use super::EventFd;
 use super::fd::check;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// Runs in whatever thread the signal meets: it may only make system calls and touch atomics.
 pub type Handler = extern "C" fn(libc::c_int);
@@ -69,8 +69,30 @@ extern "C" fn resized(_: libc::c_int) {
     ring(&RESIZED);
 }
 
-extern "C" fn ending(_: libc::c_int) {
-    ring(&ENDING);
+/// The monotonic clock when we were first asked to end, in milliseconds; 0: not yet.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+/// timeout(1) and terminals ask a process and then its group: what comes so soon after the first is the same wish.
+const SAME_WISH: u64 = 500;
+
+extern "C" fn ending(signal: libc::c_int) {
+    let now = monotonic();
+    match ASKED.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst) {
+        Ok(_) => ring(&ENDING),
+        Err(first) if now.saturating_sub(first) < SAME_WISH => {}
+        Err(_) => {
+            default(signal);
+            unblock(signal);
+            raise(signal);
+        }
+    }
+}
+
+/// Milliseconds, never 0.
+fn monotonic() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills `now`; allowed in a handler (signal-safety(7)).
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    (now.tv_sec as u64).saturating_mul(1000).saturating_add(now.tv_nsec as u64 / 1_000_000).max(1)
 }
 
 fn ring(bell: &AtomicI32) {
@@ -90,15 +112,15 @@ pub fn on_resize() -> io::Result<EventFd> {
     Ok(bell)
 }
 
-/// An eventfd that rings when somebody asks us to end: SIGINT, SIGTERM, SIGHUP. Each of them does so once; the second
-/// time it ends us at once. The eventfd is never closed; the last one made rings.
+/// An eventfd that rings when somebody asks us to end: SIGINT, SIGTERM, SIGHUP. It rings once; whoever asks again, half a
+/// second later or more, ends us at once. The eventfd is never closed; the last one made rings.
 pub fn on_end() -> io::Result<EventFd> {
     let bell = super::eventfd()?;
     let kept = bell.try_clone()?;
     ENDING.store(kept.as_raw_fd(), Ordering::Release);
     let _ = kept.into_raw_fd();
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        handle(signal, ending, true)?;
+        handle(signal, ending, false)?;
     }
     Ok(bell)
 }
