@@ -51,7 +51,7 @@ TOML
 
 # What a run leaves behind besides its reports: nothing.
 left() {
-    pgrep -l kiln
+    pgrep -l kiln || true
     find /tmp /var/tmp /dev/shm /run -path /run/out -o -path /run/err -o -print 2>/dev/null
     echo
 }
