@@ -103,7 +103,8 @@ impl Run {
         session.stop();
         let ended = Instant::now();
         let heard = console.finish()?;
-        let from_memory = if quiet { read_log(&memory) } else { None };
+        let from_memory =
+            if quiet { read_log(&memory, session.hello().map(|h| h.vmcoreinfo).unwrap_or_default()) } else { None };
         let mut log = Vec::new();
         let mut told = match from_memory {
             Some(text) => {
@@ -156,9 +157,12 @@ fn pass_on_signals(session: Arc<Session>, notify: Notify) -> Result<()> {
 }
 
 /// The log in the guest's memory. None where it cannot be read, which a guest that ended early is reason enough for.
-fn read_log(memory: &Memory) -> Option<Vec<u8>> {
+/// `place` is /sys/kernel/vmcoreinfo as the agent read it: its note need not be looked for.
+fn read_log(memory: &Memory, place: Vec<u8>) -> Option<Vec<u8>> {
     let read = || {
-        let note = vmcoreinfo::find(memory)?.context("the kernel has written no VMCOREINFO")?;
+        let told = address(&place).and_then(|at| vmcoreinfo::note(memory, at));
+        let note = told.map_or_else(|| vmcoreinfo::find(memory), |note| Ok(Some(note)))?;
+        let note = note.context("the kernel has written no VMCOREINFO")?;
         let log = printk::read(memory, &note)?;
         if log.lost > 0 {
             log::warn!("the kernel's log has lost its first {} records; with --klog all of it is kept", log.lost);
@@ -168,6 +172,12 @@ fn read_log(memory: &Memory) -> Option<Vec<u8>> {
     read()
         .inspect_err(|e| log::warn!("read the kernel's log from its memory: {e:#}; --klog has it said on its console"))
         .ok()
+}
+
+/// `0x10b3000 1000`: where it is, and how long.
+fn address(place: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(place).ok()?;
+    u64::from_str_radix(text.split_whitespace().next()?.strip_prefix("0x")?, 16).ok()
 }
 
 /// The first word counts: what the agent told, else how the machine ended, with the agent's last words if it left any.

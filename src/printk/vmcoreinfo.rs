@@ -31,7 +31,8 @@ pub fn find(memory: &Memory) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-fn note(memory: &Memory, at: u64) -> Option<Vec<u8>> {
+/// The text of the note at physical address `at`, if there is one.
+pub fn note(memory: &Memory, at: u64) -> Option<Vec<u8>> {
     let header: [u8; HEADER] = memory.read(at).ok()?;
     let len = length(&header)?;
     let mut text = vec![0; len];
