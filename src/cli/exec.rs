@@ -101,10 +101,10 @@ fn guest(m: &ArgMatches) -> Result<Ran> {
 fn klog(place: Option<&str>) -> Result<Target> {
     Ok(match place {
         None => Target::Kept,
-        Some("stderr") => Target::Stderr,
+        Some("stderr") => Target::stderr(),
         Some(place) => match place.strip_prefix("fd=") {
-            Some(number) => Target::File(inherited(number)?),
-            None => Target::File(File::create(place).with_context(|| format!("create {place}"))?),
+            Some(number) => Target::file(inherited(number)?),
+            None => Target::file(File::create(place).with_context(|| format!("create {place}"))?),
         },
     })
 }

@@ -3,10 +3,10 @@
 
 use super::told::Told;
 use crate::klog::Kept;
-use crate::sys::term;
+use crate::sys::term::Stderr;
 use anyhow::{Context, Result};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, LineWriter, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -17,8 +17,8 @@ use std::time::Instant;
 pub enum Target {
     /// Into memory: it is shown when the run fails.
     Kept,
-    Stderr,
-    File(File),
+    Stderr(LineWriter<Stderr>),
+    File(LineWriter<File>),
 }
 
 /// A log that is being listened to.
@@ -84,10 +84,19 @@ fn hear(mut host: UnixStream, mut target: Target) -> Heard {
 }
 
 impl Target {
+    pub fn stderr() -> Target {
+        Target::Stderr(LineWriter::new(Stderr))
+    }
+
+    /// Lines are written when they have ended: the guest says them letter by letter.
+    pub fn file(file: File) -> Target {
+        Target::File(LineWriter::new(file))
+    }
+
     fn write(&mut self, said: &[u8]) -> io::Result<()> {
         match self {
             Target::Kept => Ok(()),
-            Target::Stderr => term::Stderr.write_all(said),
+            Target::Stderr(stderr) => stderr.write_all(said),
             Target::File(file) => file.write_all(said),
         }
     }

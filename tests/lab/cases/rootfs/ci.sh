@@ -29,7 +29,7 @@ retry = 1
 [machines.one]
 env = { MACHINE = "one" }
 [machines.two]
-cpus = 2
+transport = "mmio"
 env = { MACHINE = "two" }
 [tests.work]
 command = '''
