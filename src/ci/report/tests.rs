@@ -61,8 +61,10 @@ fn read(rig: &Rig, name: &str) -> String {
     std::fs::read_to_string(rig.plan.out.join(name)).unwrap()
 }
 
-/// An element with its attributes, `message="..."` and all, and how deep it is.
-fn elements(xml: &str) -> Vec<(usize, String, Vec<(String, String)>)> {
+/// How deep an element is, its name, and its attributes.
+type Element = (usize, String, Vec<(String, String)>);
+
+fn elements(xml: &str) -> Vec<Element> {
     let mut reader = Reader::from_str(xml);
     let (mut all, mut depth) = (Vec::new(), 0);
     loop {
