@@ -8,6 +8,9 @@ use std::fs::File;
 use std::io::{self, BufRead, Cursor, Read};
 use std::os::unix::fs::FileExt;
 
+const PAGE: usize = 4096;
+static ZEROES: [u8; PAGE] = [0; PAGE];
+
 pub enum Source<'a> {
     File { file: &'a File, len: u64 },
     Stream(Stream<'a>),
@@ -92,13 +95,17 @@ impl<'a> Stream<'a> {
         let gap = offset.checked_sub(self.at).context("two segments share bytes of a packed file")?;
         self.take(gap, |_| ())?;
         let mut rest = into.clone();
-        self.take(into.len() as u64, |bytes| {
+        self.take(into.len() as u64, |mut bytes| {
             // Much of an unpacked Linux is zeros, and so is the memory: pages that nobody touches cost nothing.
-            for page in bytes.chunks(4096) {
-                if page.iter().any(|b| *b != 0) {
-                    rest.copy_from(page);
+            let zero = |page: &[u8]| ZEROES.get(..page.len()) == Some(page);
+            for run in bytes.chunks(PAGE).collect::<Vec<_>>().chunk_by(|a, b| zero(a) == zero(b)) {
+                let len = run.iter().map(|page| page.len()).sum();
+                let (now, later) = bytes.split_at(len);
+                bytes = later;
+                if run.first().is_some_and(|page| !zero(page)) {
+                    rest.store(now);
                 }
-                rest = rest.skip(page.len());
+                rest = rest.skip(len);
             }
         })
     }

@@ -10,6 +10,7 @@ pub use slice::Slice;
 use anyhow::{Context, Result, ensure};
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use vm_memory::{
     FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
@@ -104,6 +105,16 @@ impl Memory {
     pub fn write(&self, at: u64, data: &[u8]) -> Result<()> {
         self.slice(at, data.len())?.copy_from(data);
         Ok(())
+    }
+
+    /// Writes `data` to the memory that is mapped at `host`, by way of its file; may write less.
+    fn write_file(&self, host: u64, data: &[u8]) -> Option<usize> {
+        let offset = |r: &GuestRegionMmap| {
+            let inside = host.checked_sub(r.as_ptr() as u64).filter(|at| *at < r.len())?;
+            r.file_offset()?.start().checked_add(inside)
+        };
+        let offset = self.0.map.iter().find_map(offset)?;
+        self.0.file.write_at(data, offset).ok()
     }
 
     /// All RAM reads as zero again, and its pages go back to the host.

@@ -48,6 +48,14 @@ impl Slice {
         n
     }
 
+    /// As [`Slice::copy_from`], for pages that nobody has touched: the host allocates them as it writes them, where a copy
+    /// through the mapping would take a fault for each, and have it zeroed first.
+    pub fn store(&self, data: &[u8]) -> usize {
+        let data = data.get(..self.len).unwrap_or(data);
+        let written = self._memory.write_file(self.host as u64, data).unwrap_or(0);
+        written + self.skip(written).copy_from(data.get(written..).unwrap_or_default())
+    }
+
     /// Sets every byte to `value`.
     pub fn fill(&self, value: u8) {
         // SAFETY: the whole range is ours to write.
