@@ -68,7 +68,7 @@ pub fn run(m: &ArgMatches) -> Result<Status> {
         let verdict = verdict(m, &ran);
         tell::log_and_reports(&ran, &verdict);
         let times = times.value();
-        Ok((verdict, Some(Details { reports: ran.reports, times, release: ran.release })))
+        Ok((verdict, Details { reports: ran.reports, times, release: ran.release }))
     });
     result::tell(m, ended)
 }
@@ -88,10 +88,11 @@ fn guest(m: &ArgMatches) -> Result<Ran> {
     config.payload.linux_args = exec::cmdline::arguments(m.contains_id("boot-report"), quiet);
     config.payload.built = Some(Arc::new(exec::initramfs::build(&plan)?));
     config.devices.splice(0..0, shares.devices()?);
-    let job = job::job(m, &shares, terminal.clone())?;
+    let raw = terminal.is_some();
+    let job = job::job(m, &shares, terminal)?;
     // Dropped at the end, it is as it was: before anything is told.
-    let _raw = if terminal.is_some() { term::raw().context("make the terminal raw")? } else { None };
-    let ran = Run { config, job, streams: job::streams()?, terminal: terminal.is_some(), klog, quiet }.run()?;
+    let _raw = if raw { term::raw().context("make the terminal raw")? } else { None };
+    let ran = Run { config, job, streams: job::streams()?, klog, quiet }.run()?;
     match ran.failed_before_init() {
         true => plan.explain(&kernel).map(|()| ran),
         false => Ok(ran),

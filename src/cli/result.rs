@@ -13,11 +13,11 @@ pub fn flag() -> Arg {
 }
 
 /// Writes the file, if one was asked for, and says what there is to say. An error is a result, too.
-pub fn tell(m: &ArgMatches, ended: Result<(Verdict, Option<Details>)>) -> Result<Status> {
+pub fn tell(m: &ArgMatches, ended: Result<(Verdict, Details)>) -> Result<Status> {
     let (verdict, details) = match ended {
         Ok(ended) => ended,
         Err(e) => {
-            write(m, &failed(&e), None)?;
+            write(m, &failed(&e), Details::default())?;
             return Err(e);
         }
     };
@@ -37,9 +37,9 @@ fn failed(error: &Error) -> Verdict {
     Verdict::because(Ends::Failed, Status::Failed, format!("{error:#}"))
 }
 
-fn write(m: &ArgMatches, verdict: &Verdict, details: Option<Details>) -> Result<()> {
+fn write(m: &ArgMatches, verdict: &Verdict, details: Details) -> Result<()> {
     let Some(path) = m.get_one::<PathBuf>("result") else { return Ok(()) };
-    let Details { reports, times, release } = details.unwrap_or_default();
+    let Details { reports, times, release } = details;
     let told = Told {
         status: verdict.status.code(),
         ended: verdict.ends,

@@ -2,7 +2,7 @@
 
 use super::Status;
 use super::flags::{self, path, text};
-use super::result;
+use super::result::{self, Details};
 use crate::config::{Config, Device, Reboot};
 use crate::exec;
 use crate::machine::{self, Outcome};
@@ -32,7 +32,7 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Status> {
-    result::tell(matches, guest(matches).map(|outcome| (outcome.into(), None)))
+    result::tell(matches, guest(matches).map(|outcome| (outcome.into(), Details::default())))
 }
 
 fn guest(matches: &ArgMatches) -> Result<Outcome> {

@@ -10,11 +10,11 @@ use crate::klog::{Boot, Report};
 use crate::machine::{Machine, Outcome};
 use crate::mem::Memory;
 use crate::printk::{self, vmcoreinfo};
-use crate::sys::{fd, signal};
+use crate::sys::{Lock, fd, signal};
 use anyhow::{Context, Result};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,6 @@ pub struct Run {
     pub config: Config,
     pub job: Job,
     pub streams: Streams,
-    /// Standard input is a terminal: Ctrl-A commands are kiln's.
-    pub terminal: bool,
     pub klog: Target,
     /// The kernel says only errors on its console; its log is in its memory.
     pub quiet: bool,
@@ -75,7 +73,7 @@ const PORT: &str = "kiln.agent";
 
 impl Run {
     pub fn run(self) -> Result<Ran> {
-        let Run { mut config, job, mut streams, terminal, klog, quiet } = self;
+        let Run { mut config, job, mut streams, klog, quiet } = self;
         let keep = matches!(klog, Target::Kept);
         let console = Console::listen(klog)?;
         config.serial = vec![console.stream()];
@@ -85,18 +83,19 @@ impl Run {
         // The machine has descriptors of its own of what it was given by number.
         drop(guest);
         let (notify, memory) = (machine.notify(), machine.memory());
-        if terminal {
+        if job.terminal.is_some() {
+            // Ctrl-A commands are kiln's.
             streams.stdin = Some(stream::typed(&notify)?.into());
         }
-        let end = Arc::new(Mutex::new(None));
+        let end = Arc::new(Lock::new(None));
         let told = end.clone();
         let on_end = move |how| {
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
+            *told.lock() = Some(how);
             notify(Request::Dismiss);
         };
         let session = Session::start(host, &job, streams, Box::new(on_end)).context("start the agent's session")?;
         let session = Arc::new(session);
-        if !terminal {
+        if job.terminal.is_none() {
             pass_on_signals(session.clone(), machine.notify())?;
         }
         let ran = machine.run()?;
@@ -117,7 +116,7 @@ impl Run {
                 heard.told
             }
         };
-        let end = end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let end = end.lock().take();
         let (agent, boot) = (told.agent.take(), std::mem::take(&mut told.boot));
         let (reports, more_reports) = told.reports();
         Ok(Ran {

@@ -97,14 +97,17 @@ impl Times {
 
     /// As [`Times::json`], to be part of something larger.
     pub fn value(&self) -> serde_json::Value {
-        serde_json::to_value(Report { stages: self.stages(), initcalls: &self.initcalls }).unwrap_or_default()
+        serde_json::to_value(self.report()).unwrap_or_default()
     }
 
     /// For programs: `{"stages":[{"name","ms"}],"initcalls":[{"name","us"}]}` in one line.
     pub fn json(&self) -> String {
-        let report = Report { stages: self.stages(), initcalls: &self.initcalls };
         // Text and numbers only: nothing in it can fail.
-        serde_json::to_string(&report).unwrap_or_default()
+        serde_json::to_string(&self.report()).unwrap_or_default()
+    }
+
+    fn report(&self) -> Report<'_> {
+        Report { stages: self.stages(), initcalls: &self.initcalls }
     }
 }
 

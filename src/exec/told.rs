@@ -23,18 +23,21 @@ impl Told {
 
     /// The log as it comes, cut anywhere.
     pub fn feed(&mut self, log: &[u8]) {
-        self.watcher.feed(log);
-        self.boot.feed(log);
-        let agent = &mut self.agent;
-        self.lines.feed(log, |text| {
-            if let (None, Some(why)) = (&agent, Line::parse(text).text.strip_prefix(AGENT)) {
+        let Told { lines, watcher, boot, agent } = self;
+        lines.feed(log, |text| {
+            let line = Line::parse(text);
+            watcher.line(&line);
+            boot.line(&line);
+            if let (None, Some(why)) = (&agent, line.text.strip_prefix(AGENT)) {
                 *agent = Some(why.to_string());
             }
         });
     }
 
     /// The reports, in the order in which they began, and how many others there were.
-    pub fn reports(self) -> (Vec<Report>, u64) {
+    pub fn reports(mut self) -> (Vec<Report>, u64) {
+        // The last line may have no end.
+        self.lines.finish(|text| self.watcher.line(&Line::parse(text)));
         let more = self.watcher.left_out();
         (self.watcher.finish(), more)
     }

@@ -1,6 +1,6 @@
 //! How long a boot took, by the kernel's own word: initcalls (`initcall_debug`) and marks in the log.
 
-use super::line::{Line, Lines};
+use super::line::Line;
 use std::time::Duration;
 
 /// A kernel has some two thousand.
@@ -28,18 +28,10 @@ pub struct Boot {
     pub freed: Option<Duration>,
     /// "Run /init as init process": the first program is started. By the kernel's clock.
     pub init: Option<Duration>,
-    lines: Lines,
 }
 
 impl Boot {
-    /// The bytes of the console as they come.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.feed(bytes, |line| self.line(&Line::parse(line)));
-        self.lines = lines;
-    }
-
-    /// One line, for who has lines already.
+    /// The next line.
     pub fn line(&mut self, line: &Line) {
         if self.initcalls.len() < INITCALLS_MAX
             && let Some(call) = initcall(line)

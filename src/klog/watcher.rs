@@ -2,7 +2,7 @@
 
 use super::block::{Block, Next};
 use super::kind::Kind;
-use super::line::{Line, Lines};
+use super::line::Line;
 use super::pattern;
 use std::time::Duration;
 
@@ -28,7 +28,6 @@ pub struct Report {
 /// Reads the console of a guest as it comes and keeps the reports in it.
 #[derive(Debug, Default)]
 pub struct Watcher {
-    lines: Lines,
     /// The blocks under way, the oldest first.
     open: Vec<Block>,
     done: Vec<Done>,
@@ -51,13 +50,6 @@ impl Watcher {
         Watcher::default()
     }
 
-    /// The next bytes of the console, cut anywhere.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.feed(bytes, |line| self.line(&Line::parse(line)));
-        self.lines = lines;
-    }
-
     /// Reports that were only counted, as there were too many different ones of their kind.
     pub fn left_out(&self) -> u64 {
         self.left_out
@@ -65,8 +57,6 @@ impl Watcher {
 
     /// The end of the log: all reports in the order in which they began.
     pub fn finish(mut self) -> Vec<Report> {
-        let lines = std::mem::take(&mut self.lines);
-        lines.finish(|line| self.line(&Line::parse(line)));
         while !self.open.is_empty() {
             self.close(0);
         }
@@ -74,7 +64,7 @@ impl Watcher {
         self.done.into_iter().map(|done| done.report).collect()
     }
 
-    /// One line, for who has lines already.
+    /// The next line.
     pub fn line(&mut self, line: &Line) {
         self.stamped |= line.has_prefix();
         if line.text.starts_with("Linux version ") {

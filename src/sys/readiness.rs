@@ -23,6 +23,11 @@ impl<'a> Watch<'a> {
         self.0.revents != 0
     }
 
+    /// There is input.
+    pub fn readable(&self) -> bool {
+        self.0.revents & libc::POLLIN != 0
+    }
+
     pub fn writable(&self) -> bool {
         self.0.revents & libc::POLLOUT != 0
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::klog::Lines;
 
 const LOG: &str = "\
 [    0.312000] initcall trace_init_flags_sys_enter+0x0/0x20 returned 0 after 7 usecs\r
@@ -19,7 +20,8 @@ const LOG: &str = "\
 #[test]
 fn a_boot() {
     let mut boot = Boot::default();
-    LOG.as_bytes().chunks(7).for_each(|chunk| boot.feed(chunk));
+    let mut lines = Lines::default();
+    LOG.as_bytes().chunks(7).for_each(|chunk| lines.feed(chunk, |line| boot.line(&Line::parse(line))));
     let found: Vec<_> = boot.initcalls.iter().map(|c| (c.name.as_str(), c.result, c.took.as_micros())).collect();
     let wanted = [
         ("trace_init_flags_sys_enter", 0, 7),
@@ -38,9 +40,9 @@ fn a_boot() {
 fn there_is_an_end_to_initcalls() {
     let mut boot = Boot::default();
     for i in 0..INITCALLS_MAX + 10 {
-        boot.feed(format!("initcall f{i}+0x0/0x1 returned 0 after 1 usecs\n").as_bytes());
+        boot.line(&Line::parse(&format!("initcall f{i}+0x0/0x1 returned 0 after 1 usecs")));
     }
-    boot.feed(b"[    9.000000] Run /init as init process\n");
+    boot.line(&Line::parse("[    9.000000] Run /init as init process"));
     assert_eq!(boot.initcalls.len(), INITCALLS_MAX);
     assert!(boot.init.is_some());
 }

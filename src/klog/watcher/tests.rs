@@ -1,11 +1,30 @@
 mod samples;
 
 use super::*;
+use crate::klog::Lines;
 use proptest::prelude::*;
 use samples::{SAMPLES, Sample};
 
+/// A watcher, and what makes lines for it.
+#[derive(Default)]
+struct Fed {
+    lines: Lines,
+    watcher: Watcher,
+}
+
+impl Fed {
+    fn feed(&mut self, bytes: &[u8]) {
+        self.lines.feed(bytes, |line| self.watcher.line(&Line::parse(line)));
+    }
+
+    fn finish(mut self) -> Vec<Report> {
+        self.lines.finish(|line| self.watcher.line(&Line::parse(line)));
+        self.watcher.finish()
+    }
+}
+
 fn watch(bytes: &[u8]) -> Vec<Report> {
-    let mut watcher = Watcher::new();
+    let mut watcher = Fed::default();
     watcher.feed(bytes);
     watcher.finish()
 }
@@ -176,7 +195,7 @@ fn a_warning_that_panics() {
 
 #[test]
 fn a_flood_does_not_hide_a_panic() {
-    let mut watcher = Watcher::new();
+    let mut watcher = Fed::default();
     for i in 0..5000 {
         watcher.feed(format!("BUG: number x{i}y\n {}\n", "z".repeat(3000)).as_bytes());
         watcher.feed(
@@ -188,7 +207,7 @@ fn a_flood_does_not_hide_a_panic() {
     for _ in 0..50_000 {
         watcher.feed(b"[    2.000000]  more of it, and more of it, and more of it\n");
     }
-    assert!(watcher.left_out() > 0 && watcher.open.len() <= OPEN_MAX);
+    assert!(watcher.watcher.left_out() > 0 && watcher.watcher.open.len() <= OPEN_MAX);
     let reports = watcher.finish();
     let panic = reports.iter().find(|r| r.kind == Kind::Panic).unwrap();
     assert!(panic.text.len() < 33 << 10 && reports.len() <= KEPT_MAX * Kind::ALL.len());
@@ -229,7 +248,7 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn chunks_do_not_matter(log in soup(), size in 1usize..50) {
-        let mut watcher = Watcher::new();
+        let mut watcher = Fed::default();
         log.chunks(size).for_each(|chunk| watcher.feed(chunk));
         let reports = watcher.finish();
         prop_assert_eq!(&reports, &watch(&log));

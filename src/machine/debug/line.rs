@@ -6,7 +6,7 @@
 use crate::config::Listen;
 use crate::event::{Notify, Request};
 use crate::host::stream;
-use crate::sys::wait::{self, Until};
+use crate::sys::readiness::{self, Watch};
 use crate::sys::{EventFd, eventfd, fd};
 use anyhow::{Context, Result};
 use std::io::{self, Read};
@@ -176,29 +176,30 @@ struct Client {
 impl FarEnd {
     fn live(mut self) {
         loop {
-            let client = self.client.as_ref().map(|client| (client.socket.as_fd(), client.until()));
-            let listener = client.is_none().then(|| (self.listener.fd(), Until::Readable));
-            let ready = wait::until([Some((fd::of(&self.bell), Until::Readable)), listener, client]);
-            let [bell, knock, client] = match ready {
-                Ok(ready) => ready,
-                Err(e) => return log::error!("wait for the debugger: {e}"),
+            let (listener, client) = match &self.client {
+                Some(client) => (Watch::NONE, Watch::new(client.socket.as_fd(), client.reads(), client.writes())),
+                None => (Watch::new(self.listener.fd(), true, false), Watch::NONE),
             };
-            if bell.readable {
+            let mut watches = [Watch::new(fd::of(&self.bell), true, false), listener, client];
+            if let Err(e) = readiness::wait(&mut watches, None) {
+                return log::error!("wait for the debugger: {e}");
+            }
+            let [bell, knock, client] = watches;
+            let (bell, knock) = (bell.readable(), knock.ready());
+            let (readable, writable, gone) = (client.readable(), client.writable(), client.gone());
+            if bell {
                 let _ = self.bell.read();
                 if !self.carry_out_orders() {
                     return;
                 }
             }
-            if knock.readable || knock.broken {
+            if knock {
                 self.accept();
             }
-            let alive = self
-                .client
-                .as_mut()
-                .is_none_or(|c| (!client.writable || c.flush()) && !(client.broken && c.until() != Until::Readable));
+            let alive = self.client.as_mut().is_none_or(|c| (!writable || c.flush()) && (!gone || c.reads()));
             if !alive {
                 self.left();
-            } else if client.readable || client.broken {
+            } else if readable || gone {
                 self.hear();
             }
         }
@@ -232,7 +233,7 @@ impl FarEnd {
     }
 
     fn hear(&mut self) {
-        let Some(client) = self.client.as_mut().filter(|c| c.until() == Until::Readable) else { return };
+        let Some(client) = self.client.as_mut().filter(|c| c.reads()) else { return };
         let mut buffer = [0; 4096];
         match client.socket.read(&mut buffer) {
             Ok(0) => self.left(),
@@ -275,12 +276,13 @@ impl FarEnd {
 }
 
 impl Client {
-    fn until(&self) -> Until {
-        match (self.output.is_empty(), self.heard) {
-            (false, _) => Until::Writable,
-            (true, false) => Until::Readable,
-            (true, true) => Until::Broken,
-        }
+    /// What it says is wanted: it has taken all that was for it, and was heard. Otherwise only its end is waited for.
+    fn reads(&self) -> bool {
+        self.output.is_empty() && !self.heard
+    }
+
+    fn writes(&self) -> bool {
+        !self.output.is_empty()
     }
 
     /// Sends what the client takes now. `false`: it is gone.
