@@ -8,7 +8,7 @@
 
 mod control;
 
-use super::Kind;
+use super::{Built, Kind};
 use crate::host::stream::{self, Stream};
 use crate::spec;
 use crate::sys::{EventFd, eventfd, fd};
@@ -41,7 +41,7 @@ pub static KIND: Kind = Kind {
             let opened = stream::open(stream, name, &host.notify).with_context(|| format!("port {name}={stream}"))?;
             ports.push(Port::new(name, opened));
         }
-        Ok(Box::new(Console::new(ports)))
+        Ok(Built::virtio(Console::new(ports)))
     },
     sample: "none,ports=one=none+two=none",
 };

@@ -1,9 +1,9 @@
 //! Block device (virtio 1.2, 5.2): the driver reads and writes the sectors of a disk image.
 
-use super::Kind;
+use super::{Built, Kind};
 use crate::config::values::Maybe;
 use crate::config::Switch;
-use crate::host::image::{self, Format, Image, SECTOR};
+use crate::host::image::{self, Format, How, Image, SECTOR, Writes};
 use crate::mem::Slice;
 use crate::spec;
 use crate::virtio::{Chain, ConfigSpace, Device, Io};
@@ -38,15 +38,21 @@ pub static KIND: Kind = Kind {
     build: |options, _host| {
         let spec = Spec::parse(options)?;
         ensure!((1..=QUEUES).contains(&spec.queues), "`queues={}`: want 1 to {QUEUES}", spec.queues);
-        let serial = spec.serial.0.unwrap_or_default();
+        let serial = spec.serial.0.clone().unwrap_or_default();
         let mut id = [0; VIRTIO_BLK_ID_BYTES as usize];
         let to = id.get_mut(..serial.len()).with_context(|| format!("`serial={serial}`: want 20 bytes at most"))?;
         to.copy_from_slice(serial.as_bytes());
-        let image = image::open(&spec.path, spec.format, spec.readonly.0)?;
-        Ok(Box::new(Disk::new(image, spec.readonly.0, id, spec.cache, spec.queues)))
+        let image = image::open(&spec.path, &spec.how())?;
+        Ok(Built::virtio(Disk::new(image, spec.readonly.0, id, spec.cache, spec.queues)))
     },
     sample: "{tmp}",
 };
+
+impl Spec {
+    fn how(&self) -> How {
+        How { format: self.format, readonly: self.readonly.0, direct: false, writes: Writes::Image }
+    }
+}
 
 /// The `cache=` option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

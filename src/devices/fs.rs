@@ -1,6 +1,6 @@
 //! File system device (virtio 1.2, 5.11): a directory of the host, for `mount -t virtiofs`.
 
-use super::Kind;
+use super::{Built, Kind};
 use crate::config::Switch;
 use crate::host::share::{Answer, Cache, Locking, Server, Settings};
 use crate::spec;
@@ -37,7 +37,8 @@ pub static KIND: Kind = Kind {
         let mut name = [0; TAG];
         name.iter_mut().zip(tag).for_each(|(to, from)| *to = *from);
         let settings = Settings { readonly: spec.readonly.0, cache: spec.cache, locks: spec.locks };
-        Ok(Box::new(Fs { tag: name, server: Server::open(&spec.path, settings)?, waiting: HashMap::new(), tickets: 0 }))
+        let server = Server::open(&spec.path, settings)?;
+        Ok(Built::virtio(Fs { tag: name, server, waiting: HashMap::new(), tickets: 0 }))
     },
     sample: "/,readonly",
 };

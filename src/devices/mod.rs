@@ -1,9 +1,14 @@
-//! Every kind of virtio device, in one table. Adding one: a file, a word here, a row in docs/devices.md.
+//! Every kind of device that the user can add, in one table. Adding one: a file, a word here, a row in docs/devices.md.
 
 use crate::config::{OptionDoc, Options};
 use crate::event::Notify;
+use crate::irq::Line;
+use crate::mem::Memory;
+use crate::part::Part;
+use crate::pci::Function;
 use crate::virtio::Device;
 use anyhow::{Context, Result};
+use std::sync::Arc;
 
 macro_rules! devices {
     ($($module:ident),* $(,)?) => {
@@ -18,6 +23,49 @@ pub struct Host {
     pub notify: Notify,
 }
 
+/// What a row makes of its options.
+pub enum Built {
+    /// A device for the transport that the machine has.
+    Virtio(Box<dyn Device>),
+    /// A PCI card that is no virtio device.
+    #[expect(dead_code, reason = "cards of old machines come next")]
+    Card(MakeCard),
+}
+
+/// Makes a card when the place for it is known.
+pub type MakeCard = Box<dyn FnOnce(&Place) -> Result<Arc<dyn Card>> + Send>;
+
+/// Where a card will be.
+#[allow(dead_code)] // the cards that look at it come next
+pub struct Place<'a> {
+    pub id: &'a str,
+    pub memory: &'a Memory,
+    /// Its end of INTA.
+    pub intx: Arc<dyn Line>,
+}
+
+/// A PCI card that is a part of the machine.
+pub trait Card: Function + Part {}
+
+impl<T: Function + Part> Card for T {}
+
+impl Built {
+    pub fn virtio(device: impl Device + 'static) -> Built {
+        Built::Virtio(Box::new(device))
+    }
+}
+
+/// For the tests of virtio devices.
+#[cfg(test)]
+impl Built {
+    pub fn into_virtio(self) -> Box<dyn Device> {
+        match self {
+            Built::Virtio(device) => device,
+            Built::Card(_) => panic!("it is no virtio device"),
+        }
+    }
+}
+
 /// One kind of device: its flag, its documentation, and how to build it.
 pub struct Kind {
     /// Flag, file, thread and table name, all one word.
@@ -26,7 +74,7 @@ pub struct Kind {
     pub options: &'static [OptionDoc],
     /// The flag may stand alone: every option has a default that makes sense.
     pub bare: bool,
-    pub build: fn(&Options, &Host) -> Result<Box<dyn Device>>,
+    pub build: fn(&Options, &Host) -> Result<Built>,
     /// Options with which it can be built anywhere, for the conformance tests.
     /// `{tmp}` stands for the path of an empty 1 MiB file.
     #[cfg_attr(not(test), expect(dead_code, reason = "for the conformance tests"))]

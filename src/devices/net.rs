@@ -8,7 +8,7 @@
 
 mod receive;
 
-use super::Kind;
+use super::{Built, Kind};
 use crate::config::values::Maybe;
 use crate::config::{Mac, Switch};
 use crate::host::link::{self, HEADER, LARGEST, Link, Offloads};
@@ -52,7 +52,7 @@ pub static KIND: Kind = Kind {
         let kind = spec.link()?;
         let pairs = usize::from(spec.queues);
         let mac = spec.mac.0.unwrap_or_else(|| stable_mac(&kind));
-        Ok(Box::new(Net::new(link::open(&kind, pairs)?, pairs, mac, spec.mtu.0)))
+        Ok(Built::virtio(Net::new(link::open(&kind, pairs)?, pairs, mac, spec.mtu.0)))
     },
     sample: "loopback",
 };

@@ -1,6 +1,6 @@
 //! Entropy (virtio 1.2, 5.4): fills the driver's buffers from a host file.
 
-use super::Kind;
+use super::{Built, Kind};
 use crate::spec;
 use crate::virtio::{Device, Io};
 use anyhow::{Context, Result, ensure};
@@ -21,7 +21,7 @@ pub static KIND: Kind = Kind {
     build: |options, _host| {
         let source = Spec::parse(options)?.source;
         let file = open(&source).with_context(|| format!("source={}", source.display()))?;
-        Ok(Box::new(Rng { source: file }))
+        Ok(Built::virtio(Rng { source: file }))
     },
     sample: "",
 };

@@ -4,17 +4,15 @@ use super::build::Building;
 use crate::arch::{acpi::MmioWindow, layout};
 use crate::bus::Mmio;
 use crate::config::Transport;
+use crate::devices::{Built, Card, Place};
 use crate::pci::{Intx, Root};
-use crate::virtio::{
-    Device,
-    mmio::{self, Window},
-    pci::Function,
-};
-use anyhow::{Context, Result};
+use crate::virtio::mmio::{self, Window};
+use crate::virtio::pci::Function;
+use anyhow::{Context, Result, bail};
 use std::sync::Arc;
 
 /// Devices by their names.
-pub(super) type Devices = Vec<(String, Box<dyn Device>)>;
+pub(super) type Devices = Vec<(String, Built)>;
 
 /// What the guest must be told of where things were put.
 #[derive(Default)]
@@ -54,10 +52,16 @@ impl Building {
         self.mmio.insert(layout::ECAM, layout::ECAM_LEN, root.ecam())?;
         for (id, device) in devices {
             let slot = root.free_slot()?;
-            let (messages, doorbells) = (self.vm.clone(), self.vm.clone());
-            let function = Function::new(&id, device, &self.memory, messages, doorbells, root.intx(slot))?;
-            root.add(slot, function.clone()).with_context(|| id)?;
-            self.parts.push(function);
+            let intx = root.intx(slot);
+            let card: Arc<dyn Card> = match device {
+                Built::Virtio(device) => {
+                    let (messages, doorbells) = (self.vm.clone(), self.vm.clone());
+                    Function::new(&id, device, &self.memory, messages, doorbells, intx)?
+                }
+                Built::Card(make) => make(&Place { id: &id, memory: &self.memory, intx })?,
+            };
+            root.add(slot, card.clone()).with_context(|| id)?;
+            self.parts.push(card);
         }
         Ok(Slots::default())
     }
@@ -65,6 +69,7 @@ impl Building {
     fn windows(&mut self, devices: Devices) -> Result<Slots> {
         let mut slots = Slots::default();
         for (n, (id, device)) in devices.into_iter().enumerate() {
+            let Built::Virtio(device) = device else { bail!("{id}: is a PCI card; `--transport pci` has room for it") };
             let lines = &layout::IRQ_VIRTIO_MMIO;
             let gsi = *lines
                 .get(n)

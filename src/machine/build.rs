@@ -1,7 +1,7 @@
 //! From a [`Config`] to a machine that waits at its gate. Reads like a table of contents; all that can be wrong with
 //! files is found before the VM exists.
 
-use super::attach::{self, Slots};
+use super::attach::{self, Devices, Slots};
 use super::dump;
 use super::gate::Gate;
 use super::vcpu::{Board, Runner};
@@ -18,7 +18,6 @@ use crate::mem::Memory;
 use crate::part::Part;
 use crate::platform::{self, power::Power};
 use crate::sys::accept_calls;
-use crate::virtio::Device;
 use anyhow::{Context, Result, ensure};
 use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
 use std::sync::{Arc, mpsc};
@@ -121,7 +120,7 @@ fn without_acpi(cmdline: &str) -> bool {
 }
 
 /// Opens what the devices stand on; an error names the option as it was typed.
-fn open(config: &Config, notify: &Notify) -> Result<Vec<(String, Box<dyn Device>)>> {
+fn open(config: &Config, notify: &Notify) -> Result<Devices> {
     let host = Host { notify: notify.clone() };
     let open = |d: &crate::config::Device| {
         let kind = devices::find(d.kind)?;

@@ -20,7 +20,7 @@ struct Rig {
 
 fn build(path: &Path, options: &str) -> Result<Box<dyn Device>> {
     let text = format!("{}{options}", path.display());
-    (KIND.build)(&Options::parse(&text, KIND.positional())?, &Host { notify: Arc::new(|_| {}) })
+    (KIND.build)(&Options::parse(&text, KIND.positional())?, &Host { notify: Arc::new(|_| {}) }).map(Built::into_virtio)
 }
 
 impl Rig {
@@ -214,6 +214,11 @@ impl Image for Probe {
     fn read_at(&self, _: u64, _: &[Slice]) -> io::Result<()> {
         self.error.map_or(Ok(()), |e| Err(io::Error::from_raw_os_error(e)))
     }
+    fn read_bytes(&self, _offset: u64, to: &mut [u8]) -> io::Result<()> {
+        to.fill(0);
+        Ok(())
+    }
+
     fn write_at(&self, at: u64, to: &[Slice]) -> io::Result<()> {
         self.read_at(at, to)
     }

@@ -16,7 +16,7 @@ const ALL: u64 = u64::MAX;
 const PLAIN: u64 = !(1 << VIRTIO_NET_F_MRG_RXBUF);
 
 fn build(options: &str) -> Result<Box<dyn Device>> {
-    (KIND.build)(&Options::parse(options, KIND.positional())?, &Host { notify: Arc::new(|_| {}) })
+    (KIND.build)(&Options::parse(options, KIND.positional())?, &Host { notify: Arc::new(|_| {}) }).map(Built::into_virtio)
 }
 
 struct Rig {

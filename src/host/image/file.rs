@@ -113,6 +113,30 @@ impl Image for File {
         Ok(())
     }
 
+    fn read_bytes(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        self.check(offset, to.len() as u64)?;
+        let mut done = 0;
+        while let Some(rest) = to.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset + done as u64) {
+                Ok(0) if self.device || offset + done as u64 + SECTOR <= self.size => {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
+                Ok(0) => {
+                    rest.fill(0);
+                    break;
+                }
+                Ok(n) => done += n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    fn plain(&self) -> Option<&fs::File> {
+        Some(&self.file)
+    }
+
     fn write_at(&self, offset: u64, from: &[Slice]) -> io::Result<()> {
         self.check(offset, from.iter().map(|s| s.len() as u64).sum())?;
         vectored::write_at(self.file.as_fd(), offset, from)

@@ -1,13 +1,16 @@
 //! Disk images: bytes that a guest reads and writes by offset, whatever holds them. Raw files and block devices so far.
 
+#![allow(dead_code)] // the formats that use it come next
+
 mod file;
 mod format;
 mod lock;
 
 use crate::mem::Slice;
 use anyhow::Result;
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use format::Format;
 
@@ -28,6 +31,14 @@ pub trait Image: Send + Sync {
 
     fn write_at(&self, offset: u64, from: &[Slice]) -> io::Result<()>;
 
+    /// Fills memory of kiln's own, for who looks into an image before a guest runs.
+    fn read_bytes(&self, offset: u64, to: &mut [u8]) -> io::Result<()>;
+
+    /// The file whose bytes are the disk's, offset by offset, when the image is one: an engine may go to it directly.
+    fn plain(&self) -> Option<&fs::File> {
+        None
+    }
+
     /// What was written before survives a crash of the host.
     fn flush(&self) -> io::Result<()>;
 
@@ -38,9 +49,30 @@ pub trait Image: Send + Sync {
     fn write_zeroes(&self, offset: u64, len: u64, may_unmap: bool) -> io::Result<()>;
 }
 
+/// How an image is to be opened.
+#[derive(Debug, Clone)]
+pub struct How {
+    pub format: Format,
+    pub readonly: bool,
+    /// Past the host's page cache (O_DIRECT).
+    pub direct: bool,
+    pub writes: Writes,
+}
+
+/// Where what the guest writes goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writes {
+    /// Into the image.
+    Image,
+    /// Into a temporary file without a name; nothing is left of it in the end.
+    Throwaway,
+    /// Into a new qcow2 image on top of this one.
+    Overlay(PathBuf),
+}
+
 /// Opens and locks an image. The error says what is wrong with which path, and what to do.
-pub fn open(path: &Path, format: Format, readonly: bool) -> Result<Box<dyn Image>> {
-    Ok(Box::new(file::File::open(path, format, readonly)?))
+pub fn open(path: &Path, how: &How) -> Result<Box<dyn Image>> {
+    Ok(Box::new(file::File::open(path, how.format, how.readonly)?))
 }
 
 #[cfg(test)]

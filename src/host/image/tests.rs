@@ -4,6 +4,10 @@ use proptest::prelude::*;
 use std::path::PathBuf;
 use std::process::Command;
 
+fn how(format: Format, readonly: bool) -> How {
+    How { format, readonly, direct: false, writes: Writes::Image }
+}
+
 /// An image file of `bytes` in a directory of its own.
 fn image(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -20,11 +24,11 @@ fn until<T>(what: impl FnMut() -> Option<T>) -> T {
 
 /// Opens an image that nobody has open any more.
 fn open_free(path: &Path, readonly: bool) -> Box<dyn Image> {
-    until(|| open(path, Format::Raw, readonly).ok())
+    until(|| open(path, &how(Format::Raw, readonly)).ok())
 }
 
 fn refusal(path: &Path, format: Format, readonly: bool) -> String {
-    format!("{:#}", open(path, format, readonly).err().expect("it was opened"))
+    format!("{:#}", open(path, &how(format, readonly)).err().expect("it was opened"))
 }
 
 #[derive(Debug, Clone)]
@@ -76,7 +80,7 @@ fn agrees(ops: &[Op], len: usize) -> Result<(), TestCaseError> {
     let mut model = start;
     model.resize(size, 0);
     let mut certain = vec![true; size];
-    let mut disk = open(&path, Format::Raw, false).unwrap();
+    let mut disk = open(&path, &how(Format::Raw, false)).unwrap();
     prop_assert_eq!(disk.size(), size as u64);
     for op in ops {
         let range = |at: u64, len: u64| {
@@ -154,7 +158,7 @@ proptest! {
 fn a_part_of_a_sector_is_kept_and_padded() {
     let mem = Memory::new(&[(0, 0x1000)], None).unwrap();
     let (_dir, path) = image(&[7; 700]);
-    let disk = open(&path, Format::Auto, false).unwrap();
+    let disk = open(&path, &how(Format::Auto, false)).unwrap();
     assert_eq!(disk.size(), 1024);
     let sector = [mem.slice(0, 512).unwrap()];
     sector[0].fill(0xff);
@@ -172,7 +176,7 @@ fn a_part_of_a_sector_is_kept_and_padded() {
 fn holes_go_back_to_the_file_system() {
     use std::os::unix::fs::MetadataExt;
     let (_dir, path) = image(&[7; 1 << 20]);
-    let disk = open(&path, Format::Auto, false).unwrap();
+    let disk = open(&path, &how(Format::Auto, false)).unwrap();
     disk.flush().unwrap();
     let blocks = || std::fs::metadata(&path).unwrap().blocks();
     let full = blocks();
@@ -209,7 +213,7 @@ fn what_cannot_be_opened_is_explained() {
         let (_dir, path) = image(&[head, &[0; 4096]].concat());
         let says = refusal(&path, Format::Auto, true);
         assert!(says.contains(what) && says.contains("format=raw"), "{says}");
-        open(&path, Format::Raw, true).unwrap();
+        open(&path, &how(Format::Raw, true)).unwrap();
     }
     assert!("qcow2".parse::<Format>().unwrap_err().contains("cannot open qcow2 yet"));
 }
@@ -217,7 +221,7 @@ fn what_cannot_be_opened_is_explained() {
 #[test]
 fn a_writer_is_alone_and_readers_are_not() {
     let (_dir, path) = image(&[0; 4096]);
-    let try_open = |readonly| open(&path, Format::Auto, readonly);
+    let try_open = |readonly| open(&path, &how(Format::Auto, readonly));
     let writer = try_open(false).unwrap();
     for readonly in [false, true] {
         let says = || refusal(&path, Format::Auto, readonly);
