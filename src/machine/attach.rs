@@ -5,7 +5,7 @@ use crate::arch::{acpi::MmioWindow, layout};
 use crate::bus::Mmio;
 use crate::config::Transport;
 use crate::devices::{Built, Card, Place};
-use crate::pci::{Intx, Root};
+use crate::pci::{Intx, Root, Windows};
 use crate::virtio::mmio::{self, Window};
 use crate::virtio::pci::Function;
 use anyhow::{Context, Result, bail};
@@ -47,7 +47,8 @@ impl Building {
         let low = layout::PCI_MMIO..layout::PCI_MMIO_END;
         let (base, len) = layout::mmio64(self.memory.size(), self.address_bits);
         let line = |gsi: u32| Intx { line: self.vm.line(gsi), number: gsi as u8 };
-        let root = Root::new(&self.mmio, low, base..base + len, layout::IRQ_INTX.map(line));
+        let windows = Windows { low, high: base..base + len, io: layout::PCI_IO..layout::PCI_IO_END };
+        let root = Root::new(&self.mmio, &self.ports, windows, layout::IRQ_INTX.map(line));
         self.port(layout::PCI_CONFIG, 8, root.ports(Some(reset)))?;
         self.mmio.insert(layout::ECAM, layout::ECAM_LEN, root.ecam())?;
         for (id, device) in devices {
@@ -60,7 +61,7 @@ impl Building {
                 }
                 Built::Card(make) => make(&Place { id: &id, memory: &self.memory, intx })?,
             };
-            root.add(slot, card.clone()).with_context(|| id)?;
+            root.add(slot, 0, card.clone()).with_context(|| id)?;
             self.parts.push(card);
         }
         Ok(Slots::default())

@@ -1,7 +1,7 @@
 //! A function's configuration space: bytes, which of their bits the guest may write, and the list of capabilities.
 //! What a write means is the function's business.
 
-use super::register;
+use super::{command, register};
 use anyhow::{Context, Result, ensure};
 
 /// Bytes. Without a PCI Express capability there is nothing from here to 4096, and it reads as zero.
@@ -37,7 +37,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The guest may write COMMAND (memory decoding, bus mastering, INTx disable) and the Interrupt Line.
+    /// The guest may write COMMAND (decoding, bus mastering, INTx disable) and the Interrupt Line.
     pub fn new(identity: &Identity) -> Config {
         let mut c = Config { bytes: [0; LEN], mask: [0; LEN], next: HEADER, link: usize::from(register::CAPABILITIES) };
         let Class(base, sub, interface) = identity.class;
@@ -46,7 +46,7 @@ impl Config {
         c.set(register::REVISION, &[identity.revision, interface, sub, base]);
         c.set(register::SUBSYSTEM_VENDOR, &identity.subsystem_vendor.to_le_bytes());
         c.set(register::SUBSYSTEM, &identity.subsystem.to_le_bytes());
-        let command = super::command::MEMORY | super::command::MASTER | super::command::INTX_DISABLE;
+        let command = command::IO | command::MEMORY | command::MASTER | command::INTX_DISABLE;
         c.allow(register::COMMAND, &command.to_le_bytes());
         c.allow(register::INTERRUPT_LINE, &[0xff]);
         c

@@ -8,7 +8,7 @@ pub mod fakes;
 pub mod msix;
 mod root;
 
-pub use bar::{Addresses, Bars, Width};
+pub use bar::{Addresses, Bars, Width, Windows};
 pub use config::{Class, Config, Identity, touches};
 pub use msix::Msix;
 pub use root::{Intx, Root};
@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 /// Bits of the COMMAND register (PCI 3.0, 6.2.2).
 pub mod command {
+    pub const IO: u16 = 1 << 0;
     pub const MEMORY: u16 = 1 << 1;
     pub const MASTER: u16 = 1 << 2;
     pub const INTX_DISABLE: u16 = 1 << 10;
@@ -31,6 +32,7 @@ pub mod register {
     pub const COMMAND: u16 = 0x04;
     pub const STATUS: u16 = 0x06;
     pub const REVISION: u16 = 0x08;
+    pub const HEADER_TYPE: u16 = 0x0e;
     pub const BAR0: u16 = 0x10;
     pub const SUBSYSTEM_VENDOR: u16 = 0x2c;
     pub const SUBSYSTEM: u16 = 0x2e;
@@ -39,7 +41,7 @@ pub mod register {
     pub const INTERRUPT_PIN: u16 = 0x3d;
 }
 
-/// What sits in a slot: function 0 of a device.
+/// What sits in a slot: the one function of a device, or one of up to eight.
 pub trait Function: Send + Sync {
     /// Reads its configuration space; the guest chooses offset (below 4096) and width freely.
     fn read(&self, offset: u16, data: &mut [u8]);
@@ -56,6 +58,7 @@ pub trait Function: Send + Sync {
 pub struct Socket<'a> {
     /// Guest physical addresses.
     pub bus: &'a Arc<Bus>,
+    pub ports: &'a Arc<Bus>,
     pub addresses: &'a Addresses,
     /// The interrupt number that firmware would leave in the Interrupt Line register.
     pub interrupt: u8,

@@ -1,16 +1,20 @@
 //! The root bus: 32 slots, the host bridge in the first, and the two ways to their configuration spaces:
 //! ports 0xcf8 and 0xcfc (PCI 3.0, 3.2.2.3.2), and the memory-mapped window (PCI Express 4.0, 7.2.2, "ECAM").
 
-use super::{Addresses, Bars, Class, Config, Function, Identity, Socket};
+use super::{Addresses, Bars, Class, Config, Function, Identity, Socket, Windows, register};
 use crate::bus::{Bus, Mmio};
 use crate::irq::{Line, Shared};
 use crate::sys::Lock;
 use anyhow::{Context, Result, ensure};
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
-const SLOTS: usize = 32;
+const SLOTS: u8 = 32;
+/// Functions of a slot.
+const FUNCTIONS: u8 = 8;
+/// In the header type: the device has several functions (PCI 3.0, 6.2.1).
+const MULTIFUNCTION: u8 = 0x80;
 
 /// The generic PCI Express host bridge of virtual machines. Guests take it by its class, old ones too, and none has
 /// a quirk for it; real Intel bridges have some (Linux on a 440FX: "Limiting direct PCI/PCI transfers").
@@ -36,36 +40,36 @@ fn intx_of(slot: u8) -> usize {
 }
 
 pub struct Root {
-    /// The bus has windows into here, so it must not be kept from here.
+    /// The buses have windows into here, so they must not be kept from here.
     bus: Weak<Bus>,
+    ports: Weak<Bus>,
     addresses: Addresses,
     lines: [(Arc<Shared>, u8); 4],
-    slots: Lock<[Option<Arc<dyn Function>>; SLOTS]>,
+    /// By slot * 8 + function.
+    functions: Lock<BTreeMap<u8, Arc<dyn Function>>>,
     /// CONFIG_ADDRESS.
     address: AtomicU32,
 }
 
 impl Root {
-    /// `bus` is guest physical memory; `low` (below 4 GiB) and `high` are where BARs may go; `intx` is INTA to INTD.
-    pub fn new(bus: &Arc<Bus>, low: Range<u64>, high: Range<u64>, intx: [Intx; 4]) -> Arc<Root> {
-        let mut slots = [const { None }; SLOTS];
-        if let Some(first) = slots.first_mut() {
-            *first = Some(Arc::new(Bridge(Lock::new(Config::new(&BRIDGE)))) as Arc<dyn Function>);
-        }
+    /// `bus` is guest physical memory; `intx` is INTA to INTD.
+    pub fn new(bus: &Arc<Bus>, ports: &Arc<Bus>, windows: Windows, intx: [Intx; 4]) -> Arc<Root> {
+        let bridge = Arc::new(Bridge(Lock::new(Config::new(&BRIDGE)))) as Arc<dyn Function>;
         Arc::new(Root {
             bus: Arc::downgrade(bus),
-            addresses: Addresses::new(low, high),
+            ports: Arc::downgrade(ports),
+            addresses: Addresses::new(windows),
             lines: intx.map(|i| (Shared::new(i.line), i.number)),
-            slots: Lock::new(slots),
+            functions: Lock::new(BTreeMap::from([(0, bridge)])),
             address: AtomicU32::new(0),
         })
     }
 
     /// The lowest empty slot.
     pub fn free_slot(&self) -> Result<u8> {
-        let free = self.slots.lock().iter().position(Option::is_none);
-        let free = free.with_context(|| format!("all {SLOTS} PCI slots are taken"))?;
-        Ok(u8::try_from(free)?)
+        let functions = self.functions.lock();
+        let free = (0..SLOTS).find(|slot| !functions.contains_key(&(slot * FUNCTIONS)));
+        free.with_context(|| format!("all {SLOTS} PCI slots are taken"))
     }
 
     /// INTA of a slot: an end of the line that it shares with others.
@@ -74,16 +78,20 @@ impl Root {
         self.lines.get(intx_of(slot)).unwrap_or(a).0.wire()
     }
 
-    /// Plugs a function into an empty slot; its BARs get addresses, and answer.
-    pub fn add(&self, slot: u8, function: Arc<dyn Function>) -> Result<()> {
-        let mut slots = self.slots.lock();
-        let place = slots.get_mut(usize::from(slot)).with_context(|| format!("PCI has no slot {slot}"))?;
-        ensure!(place.is_none(), "PCI slot {slot} is taken");
+    /// Plugs function `number` of a device into its slot; its BARs get addresses, and answer.
+    /// Function 0 comes first: without it a guest does not look for the others.
+    pub fn add(&self, slot: u8, number: u8, function: Arc<dyn Function>) -> Result<()> {
+        ensure!(slot < SLOTS && number < FUNCTIONS, "PCI has no slot {slot}, function {number}");
+        let mut functions = self.functions.lock();
+        let (first, place) = (slot * FUNCTIONS, slot * FUNCTIONS + number);
+        ensure!(!functions.contains_key(&place), "PCI slot {slot}, function {number} is taken");
+        ensure!(number == 0 || functions.contains_key(&first), "PCI slot {slot} has no function 0");
         let interrupt = self.lines.get(intx_of(slot)).map_or(0xff, |line| line.1);
         let bus = self.bus.upgrade().context("the bus is gone")?;
-        let socket = Socket { bus: &bus, addresses: &self.addresses, interrupt };
+        let ports = self.ports.upgrade().context("the bus is gone")?;
+        let socket = Socket { bus: &bus, ports: &ports, addresses: &self.addresses, interrupt };
         function.clone().plug(&socket).with_context(|| format!("plug into PCI slot {slot}"))?;
-        *place = Some(function);
+        functions.insert(place, function);
         Ok(())
     }
 
@@ -98,24 +106,32 @@ impl Root {
         Arc::new(Ecam(self.clone()))
     }
 
-    /// The slots' lock is not held while a function runs.
-    fn function(&self, device_function: u8) -> Option<Arc<dyn Function>> {
-        let (slot, function) = (device_function >> 3, device_function & 7);
-        self.slots.lock().get(usize::from(slot)).filter(|_| function == 0)?.clone()
+    /// The functions' lock is not held while one runs.
+    fn function(&self, bus: u8, device_function: u8) -> Option<Arc<dyn Function>> {
+        self.functions.lock().get(&device_function).filter(|_| bus == 0).cloned()
+    }
+
+    /// Has the slot of this function more than one?
+    fn several(&self, device_function: u8) -> bool {
+        let first = device_function & !(FUNCTIONS - 1);
+        self.functions.lock().range(first..=first | (FUNCTIONS - 1)).count() > 1
     }
 
     fn read(&self, bus: u8, device_function: u8, offset: u16, data: &mut [u8]) {
-        match self.function(device_function).filter(|_| bus == 0) {
-            Some(function) => function.read(offset, data),
-            None => data.fill(0xff),
+        let Some(function) = self.function(bus, device_function) else { return data.fill(0xff) };
+        function.read(offset, data);
+        // No function knows of the others in its slot.
+        let at = register::HEADER_TYPE.checked_sub(offset).and_then(|at| data.get_mut(usize::from(at)));
+        if let Some(header_type) = at.filter(|_| self.several(device_function)) {
+            *header_type |= MULTIFUNCTION;
         }
     }
 
     fn write(&self, bus: u8, device_function: u8, offset: u16, data: &[u8]) {
-        let Some(function) = self.function(device_function).filter(|_| bus == 0) else { return };
+        let Some(function) = self.function(bus, device_function) else { return };
         function.write(offset, data);
         if Bars::concerned(offset, data.len()) {
-            let all: Vec<_> = self.slots.lock().iter().flatten().cloned().collect();
+            let all: Vec<_> = self.functions.lock().values().cloned().collect();
             all.iter().for_each(|f| f.retry());
         }
     }

@@ -3,6 +3,8 @@
 pub mod cmos;
 pub mod debug_exit;
 pub mod i8042;
+#[allow(dead_code)] // the board gets it with its IDE controller, and for firmware
+pub mod piix;
 pub mod power;
 pub mod pvpanic;
 

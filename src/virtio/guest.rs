@@ -4,7 +4,7 @@ use crate::bus::{Bus, Mmio};
 use crate::mem::Memory;
 use crate::part::Part;
 use crate::pci::fakes::{Doors, Level, Outbox};
-use crate::pci::{Intx, Root};
+use crate::pci::{Intx, Root, Windows};
 use crate::virtio::{Device, mmio, pci};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +44,9 @@ pub const MEMORY: u64 = 0x80_0000;
 pub struct Guest {
     pub over: Over,
     pub bus: Arc<Bus>,
+    /// I/O ports.
+    #[allow(dead_code)] // for drivers of the legacy interface
+    pub io: Arc<Bus>,
     pub mem: Memory,
     pub line: Arc<Level>,
     pub outbox: Outbox,
@@ -65,7 +68,8 @@ pub const INDIRECT: u16 = 4;
 impl Guest {
     pub fn with(device: Box<dyn Device>, over: Over) -> Guest {
         let mem = Memory::new(&[(0, MEMORY)], None).unwrap();
-        let (bus, line) = (Arc::new(Bus::default()), Arc::new(Level::default()));
+        let (bus, io) = (Arc::new(Bus::default()), Arc::new(Bus::default()));
+        let line = Arc::new(Level::default());
         let (outbox, doors) = (Outbox::default(), Arc::new(Doors::default()));
         let mut root = None;
         let part: Arc<dyn Part> = match over {
@@ -76,17 +80,18 @@ impl Guest {
             }
             _ => {
                 let intx = [0u8; 4].map(|number| Intx { line: line.clone(), number });
-                let r = Root::new(&bus, 0xc000_0000..0xe000_0000, 0x1_0000_0000..0x2_0000_0000, intx);
+                let (low, high) = (0xc000_0000..0xe000_0000, 0x1_0000_0000..0x2_0000_0000);
+                let r = Root::new(&bus, &io, Windows { low, high, io: 0xc000..0x1_0000 }, intx);
                 bus.insert(ECAM, 1 << 28, r.ecam()).unwrap();
                 let messages = Arc::new(outbox.clone());
                 let function = pci::Function::new("test0", device, &mem, messages, doors.clone(), r.intx(1)).unwrap();
-                r.add(1, function.clone()).unwrap();
+                r.add(1, 0, function.clone()).unwrap();
                 root = Some(r);
                 function
             }
         };
         let (caps, sent) = (BTreeMap::new(), BTreeMap::new());
-        let mut g = Guest { over, bus, mem, line, outbox, doors, part, root, caps, sent };
+        let mut g = Guest { over, bus, io, mem, line, outbox, doors, part, root, caps, sent };
         g.discover();
         g
     }

@@ -69,6 +69,9 @@ pub const I8042_COMMAND: u16 = 0x64;
 pub const PVPANIC: u16 = 0x505;
 pub const RESET: u16 = 0xcf9;
 pub const PCI_CONFIG: u16 = 0xcf8;
+/// Where I/O BARs are put at first. Firmware for a 440FX puts them here, too.
+pub const PCI_IO: u64 = 0xc000;
+pub const PCI_IO_END: u64 = 0x1_0000;
 /// ACPI PM1a event block (4 bytes), control block (2), PM timer (4).
 pub const PM1A_EVENT: u16 = 0x600;
 pub const PM1A_CONTROL: u16 = 0x604;

@@ -15,6 +15,7 @@ impl Mmio for Named {
 
 struct Board {
     bus: Arc<Bus>,
+    ports: Arc<Bus>,
     addresses: Addresses,
 }
 
@@ -25,8 +26,9 @@ struct Card {
 }
 
 fn board() -> Board {
-    let addresses = Addresses::new(0xc000_0000..0xc001_0000, 0x1_0000_0000..0x1_0010_0000);
-    Board { bus: Arc::new(Bus::default()), addresses }
+    let (low, high) = (0xc000_0000..0xc001_0000, 0x1_0000_0000..0x1_0010_0000);
+    let addresses = Addresses::new(Windows { low, high, io: 0xc000..0xc100 });
+    Board { bus: Arc::new(Bus::default()), ports: Arc::new(Bus::default()), addresses }
 }
 
 impl Board {
@@ -35,15 +37,21 @@ impl Board {
         let identity =
             Identity { vendor: 1, device: 1, revision: 0, class: Class(0, 0xff, 0), subsystem_vendor: 0, subsystem: 0 };
         let mut card = Card { config: Config::new(&identity), bars: Bars::default(), _targets: Vec::new() };
-        let socket = Socket { bus: &self.bus, addresses: &self.addresses, interrupt: 0 };
+        let socket = Socket { bus: &self.bus, ports: &self.ports, addresses: &self.addresses, interrupt: 0 };
         for (i, bar) in list.iter().enumerate() {
             let target = Arc::new(Named(name + i as u8));
             let weak: Weak<Named> = Arc::downgrade(&target);
             card.bars.add(&mut card.config, &socket, *bar, weak).unwrap();
             card._targets.push(target);
         }
-        card.set(4, 2);
+        card.set(4, 3);
         card
+    }
+
+    fn port(&self, port: u64) -> u8 {
+        let mut byte = [0];
+        self.ports.read(port, &mut byte);
+        byte[0]
     }
 
     fn at(&self, addr: u64) -> u8 {
@@ -135,4 +143,31 @@ fn wild_addresses_are_harmless() {
         card.set(register, value);
     }
     assert_eq!((b.at(0x9000_0000), b.at(0x8000_0000)), (11, 12));
+}
+
+#[test]
+fn ports_are_a_space_of_their_own() {
+    let b = board();
+    let mut card = b.card(10, &[(0, 0x40, Width::Io), (1, 0x1000, Width::Bits32), (4, 0x10, Width::Io)]);
+    assert_eq!([0, 1, 4].map(|bar| card.bars.mapped(bar)), [Some(0xc000), Some(0xc000_0000), Some(0xc040)]);
+    assert_eq!(card.config.u32(0x10), 0xc001, "bit 0 says what it is");
+    assert_eq!([0xbfff, 0xc03f, 0xc040, 0xc050].map(|at| b.port(at)), [0xff, 10, 12, 0xff]);
+    assert_eq!((b.at(0xc000), b.at(0xc000_0000)), (0xff, 11));
+    // Each space has its own switch.
+    card.set(4, 2);
+    assert_eq!((b.port(0xc000), b.at(0xc000_0000)), (0xff, 11));
+    card.set(4, 1);
+    assert_eq!((b.port(0xc000), b.at(0xc000_0000)), (10, 0xff));
+    card.set(0x10, u32::MAX);
+    assert_eq!((card.config.u32(0x10), card.bars.mapped(0)), (0xffff_ffc1, None), "its size; there are 64 Ki ports");
+    for wrong in [0x1_0000, 0xc040, 0] {
+        card.set(0x10, wrong);
+        assert_eq!((card.bars.mapped(0), b.port(0xc040)), (None, 12), "{wrong:#x}");
+    }
+    card.set(0x10, 0xffff);
+    assert_eq!((card.bars.mapped(0), b.port(0xffff)), (Some(0xffc0), 10));
+    drop(card);
+    assert_eq!((b.port(0xffff), b.port(0xc040)), (0xff, 0xff));
+    let full = b.addresses.take(0x100, Width::Io).unwrap_err();
+    assert_eq!(format!("{full:#}"), "no addresses are left for a BAR of 0x100 bytes");
 }

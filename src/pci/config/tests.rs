@@ -35,7 +35,7 @@ fn capabilities_that_do_not_fit_are_refused() {
 
 /// Offset and mask of all that the guest may write in `config()`.
 const WRITABLE: [(usize, u8); 4] = [
-    (4, (command::MEMORY | command::MASTER) as u8),
+    (4, (command::IO | command::MEMORY | command::MASTER) as u8),
     (5, (command::INTX_DISABLE >> 8) as u8),
     (0x3c, 0xff),
     (0x43, 0xc0),

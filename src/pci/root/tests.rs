@@ -39,19 +39,20 @@ struct Board {
     ports: Arc<dyn Mmio>,
     ecam: Arc<dyn Mmio>,
     lines: [Arc<Level>; 4],
-    _bus: Arc<Bus>,
+    _buses: [Arc<Bus>; 2],
 }
 
 fn board() -> Board {
-    let bus = Arc::new(Bus::default());
+    let buses = [(); 2].map(|()| Arc::new(Bus::default()));
     let lines = [(); 4].map(|()| Arc::new(Level::default()));
     let mut number = 15;
     let intx = lines.clone().map(|line| {
         number += 1;
         Intx { line, number }
     });
-    let root = Root::new(&bus, 0xc000_0000..0xd000_0000, 0..0, intx);
-    Board { ports: root.ports(None), ecam: root.ecam(), root, lines, _bus: bus }
+    let windows = Windows { low: 0xc000_0000..0xd000_0000, ..Windows::default() };
+    let root = Root::new(&buses[0], &buses[1], windows, intx);
+    Board { ports: root.ports(None), ecam: root.ecam(), root, lines, _buses: buses }
 }
 
 fn plain() -> Arc<Plain> {
@@ -81,12 +82,35 @@ fn slots_fill_up_in_order() {
     for slot in 1..32 {
         assert_eq!(b.root.free_slot().unwrap(), slot);
         let function = plain();
-        b.root.add(slot, function.clone()).unwrap();
+        b.root.add(slot, 0, function.clone()).unwrap();
         assert_eq!(function.plugged.load(Ordering::SeqCst), 16 + u32::from(slot) % 4);
     }
     assert_eq!(format!("{:#}", b.root.free_slot().unwrap_err()), "all 32 PCI slots are taken");
-    assert!(b.root.add(5, plain()).is_err());
-    assert!(b.root.add(32, plain()).is_err());
+    assert!(b.root.add(5, 0, plain()).is_err());
+    assert!(b.root.add(32, 0, plain()).is_err());
+}
+
+#[test]
+fn a_slot_has_up_to_eight_functions() {
+    let b = board();
+    let header_type = |function: u64| read::<1>(&b.ecam, (4 << 15) + (function << 12) + 0xe);
+    assert!(b.root.add(4, 1, plain()).is_err(), "nobody would look for it");
+    b.root.add(4, 0, plain()).unwrap();
+    assert_eq!(header_type(0), [0x0e], "alone");
+    for number in [3, 7] {
+        b.root.add(4, number, plain()).unwrap();
+        assert!(b.root.add(4, number, plain()).is_err(), "taken");
+    }
+    assert!(b.root.add(4, 8, plain()).is_err());
+    assert_eq!([0, 3, 7].map(header_type), [[0x8e]; 3]);
+    assert_eq!(read::<4>(&b.ecam, (4 << 15) + 0xc), [0xc, 0xd, 0x8e, 0xf], "also in a wider access");
+    assert_eq!(read::<2>(&b.ecam, (4 << 15) + 0xf), [0xf, 0x10]);
+    assert_eq!(header_type(1), [0xff]);
+    // CONFIG_ADDRESS has the function, too.
+    b.ports.write(0, &(1u32 << 31 | 4 << 11 | 3 << 8 | 0x20).to_le_bytes());
+    b.ports.write(4, &[0x77]);
+    assert_eq!([0, 3, 7].map(|f: u64| read::<1>(&b.ecam, (4 << 15) + (f << 12) + 0x20)), [[0x20], [0x77], [0x20]]);
+    assert_eq!(b.root.free_slot().unwrap(), 1);
 }
 
 #[test]
@@ -106,7 +130,7 @@ fn inta_of_a_slot_goes_to_its_line() {
 fn both_ways_reach_the_same_bytes_at_any_width() {
     let b = board();
     let function = plain();
-    b.root.add(3, function).unwrap();
+    b.root.add(3, 0, function).unwrap();
     let address = |register: u32| b.ports.write(0, &(1 << 31 | 3 << 11 | register).to_le_bytes());
     for register in (0..64u8).step_by(4) {
         address(u32::from(register));
@@ -176,8 +200,8 @@ impl Mmio for Port {
 fn a_moved_bar_lets_the_others_try_again() {
     let b = board();
     let (one, two) = (plain(), plain());
-    b.root.add(1, one.clone()).unwrap();
-    b.root.add(2, two.clone()).unwrap();
+    b.root.add(1, 0, one.clone()).unwrap();
+    b.root.add(2, 0, two.clone()).unwrap();
     b.ecam.write((1 << 15) + 0x3c, &[1]);
     assert_eq!(two.retries.load(Ordering::SeqCst), 0);
     b.ecam.write((1 << 15) + 4, &[2, 0]);

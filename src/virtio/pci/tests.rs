@@ -235,7 +235,7 @@ proptest! {
                 _ => ports.write(0, &(0x8000_0800 | value as u32 & 0xfc).to_le_bytes()),
             }
             for at in [0, 4, 8, 0x2c, 0x34, 0x40] {
-                let mask = if at == 4 { !0x0008_0406 } else { u32::MAX };
+                let mask = if at == 4 { !0x0008_0407 } else { u32::MAX };
                 let was = u32::from_le_bytes(fresh[at..at + 4].try_into().unwrap());
                 let mask = if at == 0x40 { 0x3fff_ffff & mask } else { mask };
                 prop_assert_eq!(g.r32(pci(at as u64)) & mask, was & mask, "{:#x}", at);

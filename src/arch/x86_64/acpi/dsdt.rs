@@ -119,7 +119,11 @@ fn host_bridge(sink: &mut Vec<u8>, windows: &PciWindows) -> Result<()> {
     };
     let high = range(windows.mmio64)?
         .map(|(first, last)| AddressSpace::<u64>::new_memory(NotCacheable, true, first, last, None));
+    // All ports but those of the configuration space; the ISA devices' are among them.
+    let (first, last) = (layout::PCI_CONFIG - 1, layout::PCI_CONFIG + 8);
+    let ports = [(0, first), (last, u16::MAX)].map(|(first, last)| AddressSpace::<u16>::new_io(first, last, None));
     let mut resources: Vec<&dyn Aml> = vec![&buses, &config];
+    resources.extend(ports.iter().map(|window| window as &dyn Aml));
     resources.extend(low.iter().map(|window| window as &dyn Aml));
     resources.extend(high.iter().map(|window| window as &dyn Aml));
 

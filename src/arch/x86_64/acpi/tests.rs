@@ -250,6 +250,9 @@ fn the_acpi_tools_agree() {
 /// `text` is the disassembled DSDT with single spaces.
 fn has_bridge(text: &str, windows: &PciWindows) {
     assert!(text.contains("0x0000, // Range Minimum 0x0000, // Range Maximum"), "buses");
+    for (first, last) in [(0, 0xcf7), (0xd00, 0xffff)] {
+        assert!(text.contains(&format!("0x{first:04X}, // Range Minimum 0x{last:04X}, // Range Maximum")), "ports");
+    }
     let (base, len) = windows.mmio32;
     assert!(text.contains(&format!("0x{base:08X}, // Range Minimum 0x{:08X}, // Range Maximum", base + len - 1)));
     let (base, len) = windows.mmio64;
