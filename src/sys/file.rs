@@ -57,6 +57,28 @@ pub fn physical_block(device: &File) -> io::Result<u32> {
     Ok(size)
 }
 
+/// The first stretch at or after `from` that is not a hole. The file's position changes.
+pub fn next_data(file: &File, from: u64) -> io::Result<Option<Range<u64>>> {
+    let Some(start) = seek(file, from, libc::SEEK_DATA)? else { return Ok(None) };
+    // There is a hole at the end of every file.
+    let end = seek(file, start, libc::SEEK_HOLE)?.unwrap_or(start);
+    Ok(Some(start..end))
+}
+
+/// `None`: there is none from `offset` to the end of the file.
+fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>> {
+    let offset = libc::off_t::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: no pointers.
+    let at = unsafe { libc::lseek(file.as_raw_fd(), offset, whence) };
+    match u64::try_from(at) {
+        Ok(at) => Ok(Some(at)),
+        Err(_) => match io::Error::last_os_error() {
+            e if e.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+            e => Err(e),
+        },
+    }
+}
+
 /// Takes a shared lock on bytes that belongs to this opening of the file (fcntl(2), open file description locks).
 /// `WouldBlock`: somebody holds an exclusive one.
 pub fn lock_shared(file: &File, bytes: Range<i64>) -> io::Result<()> {

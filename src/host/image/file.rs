@@ -10,6 +10,7 @@ use crate::sys::file as sys;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
@@ -131,6 +132,17 @@ impl Image for File {
             }
         }
         Ok(())
+    }
+
+    fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
+        if from >= self.size {
+            return Ok(None);
+        }
+        match sys::next_data(&self.file, from) {
+            Ok(found) => Ok(found.map(|data| data.start..data.end.min(self.size)).filter(|data| !data.is_empty())),
+            // Not every file system can say.
+            Err(_) => Ok(Some(from..self.size)),
+        }
     }
 
     fn plain(&self) -> Option<&fs::File> {

@@ -5,11 +5,15 @@
 mod file;
 mod format;
 mod lock;
+mod qcow2_meta;
+mod readonly;
+mod source;
 
 use crate::mem::Slice;
 use anyhow::Result;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub use format::Format;
@@ -33,6 +37,11 @@ pub trait Image: Send + Sync {
 
     /// Fills memory of kiln's own, for who looks into an image before a guest runs.
     fn read_bytes(&self, offset: u64, to: &mut [u8]) -> io::Result<()>;
+
+    /// The first bytes at or after `from` that may be something else than zeroes; not more than there are in one piece.
+    fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
+        Ok((from < self.size()).then(|| from..self.size()))
+    }
 
     /// The file whose bytes are the disk's, offset by offset, when the image is one: an engine may go to it directly.
     fn plain(&self) -> Option<&fs::File> {
