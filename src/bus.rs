@@ -61,9 +61,19 @@ impl Bus {
     }
 }
 
-/// Lets a 1, 2 or 4 byte store ring an eventfd without leaving the kernel (KVM: ioeventfd).
+/// A store that rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// At this guest physical address, 1, 2 or 4 bytes of any value.
+    Memory(u64),
+    /// The same, 4 bytes of this value.
+    Word(u64, u32),
+    /// To this port, 2 bytes of this value.
+    Port(u64, u16),
+}
+
+/// Lets a store ring an eventfd without leaving the kernel (KVM: ioeventfd).
 pub trait Doorbells: Send + Sync {
-    /// A store at guest physical address `at`, of `value` when there is one (4 bytes wide then), rings `bell`.
-    fn attach(&self, at: u64, value: Option<u32>, bell: &crate::sys::EventFd) -> Result<()>;
-    fn detach(&self, at: u64, value: Option<u32>, bell: &crate::sys::EventFd) -> Result<()>;
+    fn attach(&self, door: Door, bell: &crate::sys::EventFd) -> Result<()>;
+    fn detach(&self, door: Door, bell: &crate::sys::EventFd) -> Result<()>;
 }

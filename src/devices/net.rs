@@ -11,14 +11,14 @@ mod receive;
 use super::{Built, Kind};
 use crate::config::values::Maybe;
 use crate::config::{Mac, Switch};
-use crate::host::link::{self, HEADER, LARGEST, Link, Offloads};
+use crate::host::link::{self, HEADER, LARGEST, Link, Offloads, SHORT_HEADER};
 use crate::mem::Slice;
 use crate::spec;
-use crate::virtio::{Chain, Device, Io};
+use crate::virtio::{Chain, ConfigSpace, Device, Io};
 use anyhow::{Context, Result, bail, ensure};
 use receive::{Next, Receiver, Rules};
 use std::io::ErrorKind;
-use virtio_bindings::virtio_net::*;
+use virtio_bindings::{virtio_config::VIRTIO_F_VERSION_1, virtio_net::*};
 
 spec! {
     pub struct Spec {
@@ -99,6 +99,8 @@ struct Net {
     tails: Vec<Vec<u8>>,
     /// Pairs that the driver uses.
     active: usize,
+    /// Bytes in front of a frame, as driver and link have it.
+    header: usize,
     /// The link is there.
     up: bool,
     /// Frames lost since it was built.
@@ -110,7 +112,8 @@ struct Net {
 impl Net {
     fn new(link: Box<dyn Link>, pairs: usize, mac: Mac, mtu: Option<u16>) -> Net {
         let receivers = std::iter::repeat_with(Receiver::default).take(pairs).collect();
-        Net { link, mac, mtu, receivers, tails: Vec::new(), active: 1, up: true, dropped: 0, complained: false }
+        let tails = Vec::new();
+        Net { link, mac, mtu, receivers, tails, active: 1, header: HEADER, up: true, dropped: 0, complained: false }
     }
 
     fn pairs(&self) -> usize {
@@ -138,7 +141,7 @@ impl Net {
         if !self.up || pair >= self.active {
             return Ok(());
         }
-        let rules = Rules { merge, expect };
+        let rules = Rules { merge, header: self.header, expect };
         let next = receiver.run(pair, self.link.as_mut(), queue, rules, tail, &mut self.dropped)?;
         self.watch(pair, next == Next::Watch, io)?;
         if next == Next::Gone {
@@ -178,7 +181,7 @@ impl Net {
         let len: usize = parts.iter().map(Slice::len).sum();
         let sent = match len {
             // virtio 1.2, 5.1.6.2: a header, and a frame behind it.
-            _ if len <= HEADER || len > LARGEST => Err(ErrorKind::InvalidInput.into()),
+            _ if len <= self.header || len > LARGEST => Err(ErrorKind::InvalidInput.into()),
             _ => self.link.send(pair, parts),
         };
         if let Err(e) = sent {
@@ -290,7 +293,11 @@ impl Device for Net {
 
     fn start(&mut self, io: &mut Io) -> Result<()> {
         self.tails = (0..self.pairs()).map(|_| receive::tail()).collect();
+        // virtio 1.2, 5.1.6.1: the number of buffers is missing in a header from before version 1, unless buffers are merged.
+        let long = io.has(VIRTIO_F_VERSION_1) || io.has(VIRTIO_NET_F_MRG_RXBUF);
+        self.header = if long { HEADER } else { SHORT_HEADER };
         if self.up {
+            self.link.set_header(self.header).context("set the header's size")?;
             self.link.set_offloads(guest_offloads(io.features)).context("set the network's offloads")?;
         }
         Ok(())
@@ -308,6 +315,14 @@ impl Device for Net {
 
     fn fd_ready(&mut self, token: u32, io: &mut Io) -> Result<()> {
         self.receive(token as usize, io)
+    }
+
+    /// A driver from before version 1 writes its address here (virtio 1.2, 5.1.4.3).
+    fn config_written(&mut self, at: usize, data: &[u8], config: &ConfigSpace, io: Option<&mut Io>) {
+        let inside = at.checked_add(data.len()).is_some_and(|end| end <= STATUS_AT);
+        if inside && io.is_some_and(|io| !io.has(VIRTIO_F_VERSION_1)) {
+            config.store(at, data);
+        }
     }
 
     fn quiesce(&mut self, io: &mut Io) -> Result<()> {

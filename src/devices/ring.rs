@@ -7,6 +7,7 @@ use crate::virtio::{ConfigSpace, Device, Io, Queue};
 use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
 use virtio_queue::{Queue as Ring, QueueT};
 
 /// Guest memory from here on belongs to the test.
@@ -61,7 +62,7 @@ impl Driver {
         };
         let n = device.queue_sizes().len();
         let config = Arc::new(ConfigSpace::new(device.config()));
-        let features = features & device.features();
+        let features = features & (device.features() | 1 << VIRTIO_F_VERSION_1);
         let mut io = Io::for_test(mem.clone(), features, (0..n).map(ring).collect(), config);
         device.start(&mut io).unwrap();
         Driver { mem, io, queues: vec![State::default(); n], interrupts }

@@ -1,7 +1,7 @@
 //! One virtual machine: memory slots, interrupt chips, timer.
 
 use super::{Vcpu, advice, irq};
-use crate::bus::Doorbells;
+use crate::bus::{Door, Doorbells};
 use crate::irq::{Line, Message, Messages};
 use crate::mem::Memory;
 use crate::sys::EventFd;
@@ -77,20 +77,22 @@ impl Messages for Vm {
 }
 
 impl Doorbells for Vm {
-    fn attach(&self, at: u64, value: Option<u32>, bell: &EventFd) -> Result<()> {
-        let at = IoEventAddress::Mmio(at);
-        match value {
-            Some(value) => self.fd.register_ioevent(bell, &at, value),
-            None => self.fd.register_ioevent(bell, &at, NoDatamatch),
+    fn attach(&self, door: Door, bell: &EventFd) -> Result<()> {
+        use IoEventAddress::{Mmio, Pio};
+        match door {
+            Door::Memory(at) => self.fd.register_ioevent(bell, &Mmio(at), NoDatamatch),
+            Door::Word(at, value) => self.fd.register_ioevent(bell, &Mmio(at), value),
+            Door::Port(port, value) => self.fd.register_ioevent(bell, &Pio(port), value),
         }
         .context("attach doorbell")
     }
 
-    fn detach(&self, at: u64, value: Option<u32>, bell: &EventFd) -> Result<()> {
-        let at = IoEventAddress::Mmio(at);
-        match value {
-            Some(value) => self.fd.unregister_ioevent(bell, &at, value),
-            None => self.fd.unregister_ioevent(bell, &at, NoDatamatch),
+    fn detach(&self, door: Door, bell: &EventFd) -> Result<()> {
+        use IoEventAddress::{Mmio, Pio};
+        match door {
+            Door::Memory(at) => self.fd.unregister_ioevent(bell, &Mmio(at), NoDatamatch),
+            Door::Word(at, value) => self.fd.unregister_ioevent(bell, &Mmio(at), value),
+            Door::Port(port, value) => self.fd.unregister_ioevent(bell, &Pio(port), value),
         }
         .context("detach doorbell")
     }

@@ -1,6 +1,6 @@
 //! For tests: the board's side of interrupts and doorbells, which only takes notes.
 
-use crate::bus::Doorbells;
+use crate::bus::{Door, Doorbells};
 pub use crate::irq::fakes::Level;
 use crate::irq::{Interrupt, Message, Messages};
 use crate::sys::{EventFd, Lock};
@@ -60,29 +60,28 @@ impl Drop for Letter {
     }
 }
 
-/// Doorbells that are attached: address, value, descriptor.
+/// Doorbells that are attached, with their descriptors.
 #[derive(Default)]
-pub struct Doors(Lock<Vec<(u64, Option<u32>, i32)>>);
+pub struct Doors(Lock<Vec<(Door, i32)>>);
 
 impl Doors {
-    pub fn attached(&self) -> Vec<(u64, Option<u32>)> {
-        self.0.lock().iter().map(|(at, value, _)| (*at, *value)).collect()
+    pub fn attached(&self) -> Vec<Door> {
+        self.0.lock().iter().map(|(door, _)| *door).collect()
     }
 }
 
 impl Doorbells for Doors {
-    fn attach(&self, at: u64, value: Option<u32>, bell: &EventFd) -> Result<()> {
+    fn attach(&self, door: Door, bell: &EventFd) -> Result<()> {
         let mut doors = self.0.lock();
-        ensure!(!doors.iter().any(|d| (d.0, d.1) == (at, value)), "there is a doorbell at {at:#x}");
-        doors.push((at, value, bell.as_raw_fd()));
+        ensure!(!doors.iter().any(|(at, _)| *at == door), "there is a doorbell at {door:x?}");
+        doors.push((door, bell.as_raw_fd()));
         Ok(())
     }
 
-    fn detach(&self, at: u64, value: Option<u32>, bell: &EventFd) -> Result<()> {
+    fn detach(&self, door: Door, bell: &EventFd) -> Result<()> {
         let mut doors = self.0.lock();
-        let mine = (at, value, bell.as_raw_fd());
-        let place = doors.iter().position(|d| *d == mine);
-        ensure!(place.is_some(), "there is no such doorbell at {at:#x}");
+        let mine = (door, bell.as_raw_fd());
+        ensure!(doors.contains(&mine), "there is no such doorbell at {door:x?}");
         doors.retain(|d| *d != mine);
         Ok(())
     }

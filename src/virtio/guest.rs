@@ -17,16 +17,39 @@ pub const FEATURES_OK: u8 = 8;
 pub const NEEDS_RESET: u8 = 64;
 pub const VERSION_1: u64 = 1 << 32;
 
-/// The three ways a driver can go about it.
+/// The ways a driver can go about it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Over {
     Mmio,
     Pci,
     /// PCI without MSI-X.
     Intx,
+    /// The legacy interface of a transitional device on PCI, without and with MSI-X.
+    Legacy,
+    LegacyMsix,
 }
 
 pub const WAYS: [Over; 3] = [Over::Mmio, Over::Pci, Over::Intx];
+/// Of a disk or network card whose queues have [`LEGACY_SIZE`] entries.
+pub const LEGACY: [Over; 2] = [Over::Legacy, Over::LegacyMsix];
+pub const LEGACY_SIZE: u16 = 256;
+
+impl Over {
+    pub fn legacy(self) -> bool {
+        LEGACY.contains(&self)
+    }
+
+    /// Status bits of a device that runs and is well.
+    pub fn running(self) -> u8 {
+        ACKNOWLEDGE | DRIVER | DRIVER_OK | if self.legacy() { 0 } else { FEATURES_OK }
+    }
+
+    /// Descriptor table, available ring, used ring.
+    pub fn areas(self, queue: u16) -> [u64; 3] {
+        let at = RINGS + STEP * u64::from(queue);
+        if self.legacy() { [at, at + 0x1000, at + 0x2000] } else { [at, at + 0x4000, at + 0x5000] }
+    }
+}
 
 const WINDOW: u64 = 0xf000_0000;
 const ECAM: u64 = 0xe000_0000;
@@ -45,7 +68,6 @@ pub struct Guest {
     pub over: Over,
     pub bus: Arc<Bus>,
     /// I/O ports.
-    #[allow(dead_code)] // for drivers of the legacy interface
     pub io: Arc<Bus>,
     pub mem: Memory,
     pub line: Arc<Level>,
@@ -53,6 +75,9 @@ pub struct Guest {
     pub doors: Arc<Doors>,
     pub part: Arc<dyn Part>,
     root: Option<Arc<Root>>,
+    /// The ports of the legacy interface, and where among them the configuration starts.
+    pub legacy: u64,
+    legacy_config: u64,
     /// Where the structures of virtio-pci are: by cfg_type.
     caps: BTreeMap<u8, u64>,
     /// Requests made available so far, by queue, and the size of each.
@@ -91,7 +116,8 @@ impl Guest {
             }
         };
         let (caps, sent) = (BTreeMap::new(), BTreeMap::new());
-        let mut g = Guest { over, bus, io, mem, line, outbox, doors, part, root, caps, sent };
+        let mut g =
+            Guest { over, bus, io, mem, line, outbox, doors, part, root, legacy: 0, legacy_config: 20, caps, sent };
         g.discover();
         g
     }
@@ -131,6 +157,10 @@ impl Guest {
         FUNCTION + offset
     }
 
+    fn bar(&self, index: u8) -> u64 {
+        u64::from(self.r32(Guest::pci(0x10 + 4 * u64::from(index))) & !0xf)
+    }
+
     /// Walks the capability list as a driver does, and programs two messages.
     pub fn discover(&mut self) {
         if self.over == Over::Mmio {
@@ -138,13 +168,22 @@ impl Guest {
             return;
         }
         assert_eq!(self.r16(Guest::pci(0)), 0x1af4);
-        let bar = u64::from(self.r32(Guest::pci(0x10)) & !0xf);
+        if self.over.legacy() {
+            assert_eq!(self.r32(Guest::pci(0x10)) & 3, 1, "ports");
+            (self.legacy, self.legacy_config) = (self.bar(0), if self.over == Over::LegacyMsix { 24 } else { 20 });
+        }
         let mut at = u64::from(self.r8(Guest::pci(0x34)));
         while at != 0 {
             let cap = Guest::pci(at);
             match self.r8(cap) {
-                9 => assert!(self.caps.insert(self.r8(cap + 3), bar + u64::from(self.r32(cap + 8))).is_none()),
-                0x11 if self.over == Over::Pci => self.enable_msix(cap, bar + u64::from(self.r32(cap + 4) & !7)),
+                9 => {
+                    let place = self.bar(self.r8(cap + 4)) + u64::from(self.r32(cap + 8));
+                    assert!(self.caps.insert(self.r8(cap + 3), place).is_none());
+                }
+                0x11 if matches!(self.over, Over::Pci | Over::LegacyMsix) => {
+                    let table = self.r32(cap + 4);
+                    self.enable_msix(cap, self.bar((table & 7) as u8) + u64::from(table & !7));
+                }
                 0x11 => {}
                 other => panic!("capability {other:#x}"),
             }
@@ -170,6 +209,13 @@ impl Guest {
         self.w16(cap + 2, 0x8000);
     }
 
+    /// A register of the legacy interface.
+    pub fn port<const N: usize>(&self, register: u64) -> [u8; N] {
+        let mut out = [0; N];
+        self.io.read(self.legacy + register, &mut out);
+        out
+    }
+
     fn common(&self) -> u64 {
         self.caps[&1]
     }
@@ -177,6 +223,7 @@ impl Guest {
     pub fn status(&self) -> u8 {
         match self.over {
             Over::Mmio => self.r32(WINDOW + 0x70) as u8,
+            _ if self.over.legacy() => self.port::<1>(18)[0],
             _ => self.r8(self.common() + 0x14),
         }
     }
@@ -184,11 +231,15 @@ impl Guest {
     pub fn set_status(&self, status: u8) {
         match self.over {
             Over::Mmio => self.w32(WINDOW + 0x70, u32::from(status)),
+            _ if self.over.legacy() => self.io.write(self.legacy + 18, &[status]),
             _ => self.bus.write(self.common() + 0x14, &[status]),
         }
     }
 
     pub fn offered(&self) -> u64 {
+        if self.over.legacy() {
+            return u64::from(u32::from_le_bytes(self.port(0)));
+        }
         let half = |page: u32| match self.over {
             Over::Mmio => {
                 self.w32(WINDOW + 0x14, page);
@@ -204,6 +255,11 @@ impl Guest {
 
     pub fn accept(&self, page: u32, bits: u32) {
         match self.over {
+            _ if self.over.legacy() => {
+                if page == 0 {
+                    self.io.write(self.legacy + 4, &bits.to_le_bytes());
+                }
+            }
             Over::Mmio => {
                 self.w32(WINDOW + 0x24, page);
                 self.w32(WINDOW + 0x20, bits);
@@ -218,6 +274,7 @@ impl Guest {
     fn select(&self, queue: u16) {
         match self.over {
             Over::Mmio => self.w32(WINDOW + 0x30, u32::from(queue)),
+            _ if self.over.legacy() => self.io.write(self.legacy + 14, &queue.to_le_bytes()),
             _ => self.w16(self.common() + 0x16, queue),
         }
     }
@@ -227,6 +284,7 @@ impl Guest {
         self.select(queue);
         match self.over {
             Over::Mmio => self.r32(WINDOW + 0x34) as u16,
+            _ if self.over.legacy() => u16::from_le_bytes(self.port(12)),
             _ => self.r16(self.common() + 0x18),
         }
     }
@@ -239,18 +297,25 @@ impl Guest {
         self.select(queue);
         match self.over {
             Over::Mmio => self.w32(WINDOW + 0x38, u32::from(size)),
+            // It is the device's to say.
+            _ if self.over.legacy() => self.io.write(self.legacy + 12, &size.to_le_bytes()),
             _ => self.w16(self.common() + 0x18, size),
         }
     }
 
-    /// Descriptor table, available ring, used ring.
-    pub fn areas(queue: u16) -> [u64; 3] {
-        let at = RINGS + STEP * u64::from(queue);
-        [at, at + 0x4000, at + 0x5000]
+    pub fn areas(&self, queue: u16) -> [u64; 3] {
+        self.over.areas(queue)
     }
 
     pub fn enable(&self, queue: u16, areas: [u64; 3]) {
         self.select(queue);
+        if self.over.legacy() {
+            self.io.write(self.legacy + 8, &((areas[0] >> 12) as u32).to_le_bytes());
+            if self.over == Over::LegacyMsix {
+                self.io.write(self.legacy + 22, &1u16.to_le_bytes());
+            }
+            return;
+        }
         for (i, area) in areas.into_iter().enumerate() {
             let (base, step) = match self.over {
                 Over::Mmio => (WINDOW + 0x80, 16),
@@ -272,6 +337,7 @@ impl Guest {
         self.select(queue);
         match self.over {
             Over::Mmio => self.r32(WINDOW + 0x44) != 0,
+            _ if self.over.legacy() => self.port::<4>(8) != [0; 4],
             _ => self.r16(self.common() + 0x1c) != 0,
         }
     }
@@ -285,19 +351,22 @@ impl Guest {
         self.accept(0, features as u32);
         self.accept(1, (features >> 32) as u32);
         self.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK);
-        if self.over != Over::Mmio {
-            self.w16(self.common() + 0x10, 0);
+        match self.over {
+            Over::Mmio | Over::Legacy => {}
+            Over::LegacyMsix => self.io.write(self.legacy + 20, &0u16.to_le_bytes()),
+            _ => self.w16(self.common() + 0x10, 0),
         }
-        self.status() & FEATURES_OK != 0
+        self.over.legacy() || self.status() & FEATURES_OK != 0
     }
 
     /// Empty rings of `size` (or the device's own limit) for every queue.
     pub fn set_up_queues(&mut self, size: u16) {
         self.sent.clear();
         for queue in 0..self.queues() {
-            let size = size.min(self.max_size(queue));
+            let size = if self.over.legacy() { self.max_size(queue) } else { size.min(self.max_size(queue)) };
+            assert!(!self.over.legacy() || size == LEGACY_SIZE);
             self.set_size(queue, size);
-            let areas = Guest::areas(queue);
+            let areas = self.areas(queue);
             self.mem.slice(areas[0], STEP as usize).unwrap().fill(0);
             self.enable(queue, areas);
             self.sent.insert(queue, (0, size));
@@ -317,6 +386,7 @@ impl Guest {
     pub fn kick(&self, queue: u16) {
         match self.over {
             Over::Mmio => self.w32(WINDOW + 0x50, u32::from(queue)),
+            _ if self.over.legacy() => self.io.write(self.legacy + 16, &queue.to_le_bytes()),
             _ => self.w16(self.caps[&2] + 4 * u64::from(queue), queue),
         }
     }
@@ -328,6 +398,7 @@ impl Guest {
     pub fn config_write(&self, at: u64, data: &[u8]) {
         match self.over {
             Over::Mmio => self.bus.write(WINDOW + 0x100 + at, data),
+            _ if self.over.legacy() => self.io.write(self.legacy + self.legacy_config + at, data),
             _ => self.bus.write(self.caps.get(&4).map_or(u64::MAX, |base| base + at), data),
         }
     }
@@ -335,6 +406,7 @@ impl Guest {
     pub fn config_read(&self, at: u64, data: &mut [u8]) {
         match self.over {
             Over::Mmio => self.bus.read(WINDOW + 0x100 + at, data),
+            _ if self.over.legacy() => self.io.read(self.legacy + self.legacy_config + at, data),
             _ => self.bus.read(self.caps.get(&4).map_or(u64::MAX, |base| base + at), data),
         }
     }
@@ -347,8 +419,9 @@ impl Guest {
                 self.w32(WINDOW + 0x64, status);
                 self.line.rises() > 0 && status & 2 != 0
             }
-            Over::Pci => self.outbox.sent().contains(&(MSI, 0x40)),
+            Over::Pci | Over::LegacyMsix => self.outbox.sent().contains(&(MSI, 0x40)),
             Over::Intx => self.line.up() && self.r8(self.caps[&3]) & 2 != 0,
+            Over::Legacy => self.line.up() && self.port::<1>(19)[0] & 2 != 0,
         }
     }
 
@@ -362,7 +435,7 @@ impl Guest {
 
     /// Makes `head` available in a queue.
     pub fn offer(&mut self, queue: u16, head: u16) {
-        let avail = Guest::areas(queue)[1];
+        let avail = self.areas(queue)[1];
         let (sent, size) = self.sent.get_mut(&queue).unwrap();
         self.mem.write(avail + 4 + 2 * u64::from(*sent % *size), &head.to_le_bytes()).unwrap();
         *sent = sent.wrapping_add(1);
@@ -373,14 +446,14 @@ impl Guest {
     pub fn send(&mut self, queue: u16, parts: &[(u64, u32, bool)]) {
         for (i, (addr, len, write)) in parts.iter().enumerate() {
             let flags = if i + 1 < parts.len() { NEXT } else { 0 } | if *write { WRITE } else { 0 };
-            self.write_desc(Guest::areas(queue)[0], i as u16, (*addr, *len, flags, i as u16 + 1));
+            self.write_desc(self.areas(queue)[0], i as u16, (*addr, *len, flags, i as u16 + 1));
         }
         self.offer(queue, 0);
         self.kick(queue);
     }
 
     pub fn used(&self, queue: u16) -> u16 {
-        u16::from_le_bytes(self.mem.read(Guest::areas(queue)[2] + 2).unwrap())
+        u16::from_le_bytes(self.mem.read(self.areas(queue)[2] + 2).unwrap())
     }
 
     /// Waits for what must come; the limit is for a test that would hang.

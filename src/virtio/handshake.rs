@@ -9,10 +9,12 @@
 //! Lock order: the transport's lock around a `Handshake`, then whatever the worker takes (never the other way round:
 //! the worker only touches `status` and the [`Signals`]).
 
-use super::kicks::{Kicks, Place};
+mod legacy;
+
+use super::kicks::Kicks;
 use super::worker::Worker;
 use super::{ConfigSpace, Device, Io, Queue};
-use crate::bus::Doorbells;
+use crate::bus::{Door, Doorbells};
 use crate::irq::Interrupt;
 use crate::mem::Memory;
 use anyhow::{Context, Error, Result, ensure};
@@ -59,6 +61,8 @@ pub(super) struct Handshake {
     pub selected: u16,
     queues: Vec<Setup>,
     status: Arc<AtomicU8>,
+    /// The driver started it by the legacy interface.
+    legacy: bool,
     /// Here while it does not run, in `worker` while it does.
     device: Option<Box<dyn Device>>,
     worker: Option<Worker>,
@@ -90,7 +94,7 @@ impl Handshake {
         mem: &Memory,
         signals: Arc<dyn Signals>,
         doorbells: Arc<dyn Doorbells>,
-        place: impl Fn(u16) -> Option<Place> + Send + 'static,
+        place: impl Fn(u16, bool) -> Option<Door> + Send + 'static,
     ) -> Handshake {
         let config = Arc::new(ConfigSpace::new(device.config()));
         config.on_change(Arc::new(ConfigChanged(signals.clone())));
@@ -109,6 +113,7 @@ impl Handshake {
             selected: 0,
             queues: device.queue_sizes().into_iter().map(Setup::new).collect(),
             status: Arc::new(AtomicU8::new(0)),
+            legacy: false,
             device: Some(device),
             worker: None,
         }
@@ -182,7 +187,7 @@ impl Handshake {
 
     /// The same to change it: only while it is not in use.
     fn queue_mut(&mut self) -> Option<&mut Setup> {
-        let running = self.status() & DRIVER_OK != 0;
+        let running = self.worker.is_some() || self.status() & DRIVER_OK != 0;
         self.queues.get_mut(usize::from(self.selected)).filter(|_| !running)
     }
 
@@ -252,7 +257,7 @@ impl Handshake {
 
     fn launch(&mut self, device: Box<dyn Device>) -> Result<Worker, (Box<dyn Device>, Error)> {
         let io = self.rings().and_then(|queues| Io::new(self.mem.clone(), self.accepted, queues, self.config.clone()));
-        let kicks = self.kicks.open(self.queues.iter().map(|q| q.ready).collect());
+        let kicks = self.kicks.open(self.queues.iter().map(|q| q.ready).collect(), self.legacy);
         let (io, kicks) = match io.and_then(|io| Ok((io, kicks?))) {
             Ok(both) => both,
             Err(e) => return Err((device, e)),
@@ -293,7 +298,7 @@ impl Handshake {
             self.config.reset(device.config());
         }
         self.signals.reset();
-        (self.accepted, self.excess) = (0, false);
+        (self.accepted, self.excess, self.legacy) = (0, false, false);
         (self.device_page, self.driver_page, self.selected) = (0, 0, 0);
         for q in &mut self.queues {
             *q = Setup::new(q.max);

@@ -1,31 +1,31 @@
 //! The eventfds through which the driver's notifications reach a running device: rung by KVM (a doorbell on the address
 //! the driver writes to), or by the transport when the write came through the bus. None exist before DRIVER_OK.
 
-use crate::bus::Doorbells;
+use crate::bus::{Door, Doorbells};
 use crate::sys::{EventFd, eventfd};
 use anyhow::{Context, Result};
 use std::sync::Arc;
 
-/// Where the driver notifies a queue: a guest physical address, and the value it writes if the address does not say all.
-pub(super) type Place = (u64, Option<u32>);
-
 pub(super) struct Kicks {
     doorbells: Arc<dyn Doorbells>,
-    /// `None` while the address is not decoded.
-    place: Box<dyn Fn(u16) -> Option<Place> + Send>,
+    /// Where the driver notifies a queue, by the modern or the legacy interface; `None` while that is not decoded.
+    place: Box<dyn Fn(u16, bool) -> Option<Door> + Send>,
+    legacy: bool,
     bells: Vec<Arc<EventFd>>,
     /// Queues that the driver enabled: the others need no doorbell.
     enabled: Vec<bool>,
-    attached: Vec<(Place, Arc<EventFd>)>,
+    attached: Vec<(Door, Arc<EventFd>)>,
 }
 
 impl Kicks {
-    pub fn new(doorbells: Arc<dyn Doorbells>, place: impl Fn(u16) -> Option<Place> + Send + 'static) -> Kicks {
-        Kicks { doorbells, place: Box::new(place), bells: Vec::new(), enabled: Vec::new(), attached: Vec::new() }
+    pub fn new(doorbells: Arc<dyn Doorbells>, place: impl Fn(u16, bool) -> Option<Door> + Send + 'static) -> Kicks {
+        let (bells, enabled, attached) = (Vec::new(), Vec::new(), Vec::new());
+        Kicks { doorbells, place: Box::new(place), legacy: false, bells, enabled, attached }
     }
 
-    /// Makes an eventfd for each queue; `enabled` says which of them the driver will notify.
-    pub fn open(&mut self, enabled: Vec<bool>) -> Result<&[Arc<EventFd>]> {
+    /// Makes an eventfd for each queue; `enabled` says which of them the driver will notify, and `legacy` by which interface.
+    pub fn open(&mut self, enabled: Vec<bool>, legacy: bool) -> Result<&[Arc<EventFd>]> {
+        self.legacy = legacy;
         let bells: std::io::Result<_> = enabled.iter().map(|_| Ok(Arc::new(eventfd()?))).collect();
         (self.bells, self.enabled) = (bells.context("create an eventfd")?, enabled);
         Ok(&self.bells)
@@ -35,8 +35,9 @@ impl Kicks {
     pub fn attach(&mut self) {
         for (queue, (bell, _)) in self.bells.iter().zip(&self.enabled).enumerate().filter(|(_, (_, enabled))| **enabled)
         {
-            let Some(place) = u16::try_from(queue).ok().and_then(&self.place) else { continue };
-            match self.doorbells.attach(place.0, place.1, bell) {
+            let place = u16::try_from(queue).ok().and_then(|queue| (self.place)(queue, self.legacy));
+            let Some(place) = place else { continue };
+            match self.doorbells.attach(place, bell) {
                 Ok(()) => self.attached.push((place, bell.clone())),
                 Err(e) => log::debug!("queue {queue}: {e:#}"),
             }
@@ -44,8 +45,8 @@ impl Kicks {
     }
 
     pub fn detach(&mut self) {
-        for ((at, value), bell) in self.attached.drain(..) {
-            if let Err(e) = self.doorbells.detach(at, value, &bell) {
+        for (door, bell) in self.attached.drain(..) {
+            if let Err(e) = self.doorbells.detach(door, &bell) {
                 log::error!("{e:#}");
             }
         }

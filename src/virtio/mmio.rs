@@ -2,7 +2,7 @@
 
 use super::Device;
 use super::handshake::{Area, Handshake, Setup, Signals};
-use crate::bus::{Doorbells, Mmio};
+use crate::bus::{Door, Doorbells, Mmio};
 use crate::irq::Line;
 use crate::mem::Memory;
 use crate::part::Part;
@@ -41,7 +41,7 @@ impl Window {
         base: u64,
     ) -> Arc<Window> {
         let interrupts = Arc::new(Interrupts { line, status: Lock::new(0) });
-        let place = move |queue: u16| Some((base.checked_add(QUEUE_NOTIFY)?, Some(u32::from(queue))));
+        let place = move |queue: u16, _| Some(Door::Word(base.checked_add(QUEUE_NOTIFY)?, u32::from(queue)));
         let handshake = Handshake::new(id, device, mem, interrupts.clone(), doorbells, place);
         Arc::new(Window { name: id.to_string(), registers: Lock::new(handshake), interrupts })
     }

@@ -1,7 +1,9 @@
 //! The PCI transport (virtio 1.2, 4.1): one function with one memory BAR, found through vendor capabilities.
+//! Disks and network cards are transitional: they also have the registers of the legacy interface ([`legacy`]), as
+//! I/O BAR 0.
 //!
 //! ```text
-//! BAR 0, 32 KiB, below 4 GiB
+//! BAR 0, of a transitional device BAR 4: 32 KiB, below 4 GiB
 //! 0x0000  common configuration (4.1.4.3)      0x3000  notification: 4 bytes for each queue (4.1.4.4)
 //! 0x1000  ISR status (4.1.4.5)                0x4000  MSI-X table, at most 256 rows
 //! 0x2000  device configuration (4.1.4.6)      0x5000  MSI-X pending bits
@@ -10,10 +12,11 @@
 
 mod common;
 mod interrupts;
+mod legacy;
 
 use super::Device;
 use super::handshake::Handshake;
-use crate::bus::{Doorbells, Mmio};
+use crate::bus::{Door, Doorbells, Mmio};
 use crate::irq::{Line, Messages};
 use crate::mem::Memory;
 use crate::part::Part;
@@ -24,7 +27,6 @@ use interrupts::Interrupts;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-const BAR: u16 = 0;
 const BAR_LEN: u64 = 0x8000;
 const PART: u64 = 0x1000;
 const COMMON: u64 = 0;
@@ -47,15 +49,24 @@ const VENDOR_CAPABILITY: u8 = 9;
 pub struct Function {
     name: String,
     space: Lock<Space>,
-    registers: Lock<Handshake>,
+    registers: Arc<Lock<Handshake>>,
     interrupts: Arc<Interrupts>,
-    /// Where BAR 0 answers; 0: nowhere.
-    base: Arc<AtomicU64>,
+    places: Arc<Places>,
+    legacy: Option<Arc<legacy::Ports>>,
+}
+
+/// Where the BARs answer; 0: nowhere.
+#[derive(Default)]
+struct Places {
+    memory: AtomicU64,
+    ports: AtomicU64,
 }
 
 struct Space {
     config: Config,
     bars: Bars,
+    /// The BAR with the structures above.
+    bar: u16,
     /// What `config` was when it was plugged in.
     power_on: Config,
     /// Offsets of the MSI-X capability and of VIRTIO_PCI_CAP_PCI_CFG.
@@ -76,29 +87,40 @@ impl Function {
         let queues = device.queue_sizes().len();
         ensure!(queues <= MAX_QUEUES, "{queues} queues are too many for PCI");
         let interrupts = Arc::new(Interrupts::new(queues, MAX_VECTORS, messages, intx)?);
-        let base = Arc::new(AtomicU64::new(0));
-        let bar = base.clone();
-        let place = move |queue: u16| {
-            let base = Some(bar.load(Ordering::Acquire)).filter(|base| *base != 0)?;
-            Some((base.checked_add(NOTIFY + NOTIFY_STEP * u64::from(queue))?, None))
-        };
+        let places = Arc::new(Places::default());
+        let bars = places.clone();
+        let place = move |queue: u16, legacy: bool| bars.door(queue, legacy);
         let registers = Handshake::new(id, device, mem, interrupts.clone(), doorbells, place);
         let space = Space::new(&registers, &interrupts)?;
-        Ok(Arc::new(Function {
-            name: id.to_string(),
-            space: Lock::new(space),
-            registers: Lock::new(registers),
-            interrupts,
-            base,
-        }))
+        let transitional = legacy::device(registers.id()).is_some();
+        let registers = Arc::new(Lock::new(registers));
+        let legacy = transitional.then(|| Arc::new(legacy::Ports::new(registers.clone(), interrupts.clone())));
+        let (name, space) = (id.to_string(), Lock::new(space));
+        Ok(Arc::new(Function { name, space, registers, interrupts, places, legacy }))
     }
 
-    /// Makes the bus follow the BAR, and the doorbells follow the bus.
+    /// Makes the buses follow the BARs, and the doorbells follow the buses.
     fn decode(&self, space: &mut Space) {
         if space.bars.decode(&space.config) {
-            self.base.store(space.bars.mapped(BAR).unwrap_or(0), Ordering::Release);
+            let mapped = |bar| space.bars.mapped(bar).unwrap_or(0);
+            self.places.memory.store(mapped(space.bar), Ordering::Release);
+            let ports = if self.legacy.is_some() { mapped(legacy::BAR) } else { 0 };
+            self.places.ports.store(ports, Ordering::Release);
             self.registers.lock().doorbells_moved();
         }
+    }
+}
+
+impl Places {
+    /// Where a driver notifies `queue`.
+    fn door(&self, queue: u16, legacy: bool) -> Option<Door> {
+        let at = |base: &AtomicU64, offset| {
+            Some(base.load(Ordering::Acquire)).filter(|base| *base != 0)?.checked_add(offset)
+        };
+        Some(match legacy {
+            true => Door::Port(at(&self.ports, legacy::QUEUE_NOTIFY)?, queue),
+            false => Door::Memory(at(&self.memory, NOTIFY + NOTIFY_STEP * u64::from(queue))?),
+        })
     }
 }
 
@@ -166,12 +188,18 @@ impl pci::Function for Function {
 
     fn plug(self: Arc<Self>, socket: &Socket) -> Result<()> {
         let mut space = self.space.lock();
-        let Space { config, bars, .. } = &mut *space;
+        let Space { config, bars, bar, .. } = &mut *space;
         let me: Weak<Function> = Arc::downgrade(&self);
-        bars.add(config, socket, (BAR, BAR_LEN, Width::Bits32), me)?;
+        bars.add(config, socket, (*bar, BAR_LEN, Width::Bits32), me)?;
+        let mut decoding = command::MEMORY;
+        if let Some(ports) = &self.legacy {
+            let target: Weak<legacy::Ports> = Arc::downgrade(ports);
+            bars.add(config, socket, (legacy::BAR, ports.len(), Width::Io), target)?;
+            decoding |= command::IO;
+        }
         config.set(register::INTERRUPT_LINE, &[socket.interrupt]);
         // As firmware would leave it.
-        config.set(register::COMMAND, &command::MEMORY.to_le_bytes());
+        config.set(register::COMMAND, &decoding.to_le_bytes());
         space.power_on = space.config.clone();
         self.decode(&mut space);
         Ok(())
@@ -187,21 +215,12 @@ const INTERRUPT_STATUS: u16 = 1 << 3;
 
 impl Space {
     fn new(registers: &Handshake, interrupts: &Interrupts) -> Result<Space> {
-        let device = 0x1040u16.saturating_add(u16::try_from(registers.id())?);
-        let mut config = Config::new(&Identity {
-            vendor: VENDOR,
-            device,
-            revision: 1,
-            class: class(registers.id()),
-            subsystem_vendor: VENDOR,
-            // 0x40 and up: not for drivers of the transitional interface (virtio 1.2, 4.1.2.1).
-            subsystem: device,
-        });
+        let (mut config, bar) = header(registers.id())?;
         config.set(register::INTERRUPT_PIN, &[1]);
-        let (body, mask) = interrupts.msix.capability(BAR, TABLE as u32, PENDING as u32);
+        let (body, mask) = interrupts.msix.capability(bar, TABLE as u32, PENDING as u32);
         let msix = config.capability(pci::msix::ID, &body, &mask)?;
         let mut add = |kind, at: u64, len: u64, more: &[u8], mask: &[u8]| {
-            config.capability(VENDOR_CAPABILITY, &capability(kind, at as u32, len as u32, more), mask)
+            config.capability(VENDOR_CAPABILITY, &capability(kind, bar, (at as u32, len as u32), more), mask)
         };
         add(1, COMMON, common::LEN, &[], &[])?;
         let queues = registers.queues() as u64;
@@ -214,21 +233,37 @@ impl Space {
         // The driver may write bar, offset, length and the data.
         let mask = [0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
         let window = add(5, 0, 0, &[0; 4], &mask)?;
-        Ok(Space { power_on: config.clone(), config, bars: Bars::default(), msix, window })
+        Ok(Space { power_on: config.clone(), config, bars: Bars::default(), bar, msix, window })
     }
 
-    /// What VIRTIO_PCI_CAP_PCI_CFG points at (4.1.4.9): offset and length of an access to BAR 0, if it is a valid one.
+    /// What VIRTIO_PCI_CAP_PCI_CFG points at (4.1.4.9): offset and length of an access to the structures, if it is a valid one.
     fn access(&self) -> Option<(u64, usize)> {
         let (bar, at) = (self.config.u8(self.window + 4), self.config.u32(self.window + 8));
         let len = self.config.u32(self.window + 12);
-        let valid = u16::from(bar) == BAR && matches!(len, 1 | 2 | 4) && at % len == 0 && u64::from(at) < BAR_LEN;
+        let valid = u16::from(bar) == self.bar && matches!(len, 1 | 2 | 4) && at % len == 0 && u64::from(at) < BAR_LEN;
         valid.then_some((u64::from(at), len as usize))
     }
 }
 
+/// The header of device `id` (virtio 1.2, 4.1.2), and the BAR that its structures have.
+fn header(id: u32) -> Result<(Config, u16)> {
+    let modern = 0x1040u16.saturating_add(u16::try_from(id)?);
+    let legacy = legacy::device(id);
+    let identity = Identity {
+        vendor: VENDOR,
+        device: legacy.unwrap_or(modern),
+        // Drivers of the legacy interface take no other revision than 0, and go by the subsystem.
+        revision: if legacy.is_some() { 0 } else { 1 },
+        class: class(id),
+        subsystem_vendor: VENDOR,
+        subsystem: if legacy.is_some() { u16::try_from(id)? } else { modern },
+    };
+    Ok((Config::new(&identity), if legacy.is_some() { 4 } else { 0 }))
+}
+
 /// A struct virtio_pci_cap (4.1.4) without its first two bytes.
-fn capability(kind: u8, offset: u32, len: u32, more: &[u8]) -> Vec<u8> {
-    let mut body = vec![16 + more.len() as u8, kind, BAR as u8, 0, 0, 0];
+fn capability(kind: u8, bar: u16, (offset, len): (u32, u32), more: &[u8]) -> Vec<u8> {
+    let mut body = vec![16 + more.len() as u8, kind, bar as u8, 0, 0, 0];
     body.extend(offset.to_le_bytes());
     body.extend(len.to_le_bytes());
     body.extend(more);
@@ -245,7 +280,7 @@ fn class(id: u32) -> Class {
     }
 }
 
-/// BAR 0.
+/// The BAR with the structures.
 impl Mmio for Function {
     fn read(&self, offset: u64, data: &mut [u8]) {
         let at = offset % PART;

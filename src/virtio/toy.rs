@@ -9,6 +9,7 @@ pub type Calls = Arc<Lock<Vec<String>>>;
 pub type Action = Box<dyn FnMut(&mut Io) -> Result<()> + Send>;
 
 pub struct Toy {
+    pub id: u32,
     pub calls: Calls,
     pub queues: Vec<u16>,
     pub config: Vec<u8>,
@@ -18,10 +19,11 @@ pub struct Toy {
 }
 
 impl Toy {
-    /// Two queues, eight bytes of configuration.
+    /// Two queues, eight bytes of configuration; of a kind that has no legacy interface.
     pub fn new() -> Toy {
         let nothing = || -> Action { Box::new(|_| Ok(())) };
         Toy {
+            id: 4,
             calls: Calls::default(),
             queues: vec![64, 16],
             config: vec![1, 2, 3, 4, 5, 6, 7, 8],
@@ -38,7 +40,7 @@ impl Toy {
 
 impl Device for Toy {
     fn id(&self) -> u32 {
-        2
+        self.id
     }
 
     fn queue_sizes(&self) -> Vec<u16> {

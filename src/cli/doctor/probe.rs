@@ -3,7 +3,7 @@
 use super::code::{self, INSTRUCTIONS};
 use super::report::{Check, Mark, Needed};
 use super::rig::{DATA, DOORBELL, End, Rig, Ring, Watch};
-use crate::bus::Doorbells;
+use crate::bus::{Door, Doorbells};
 use crate::irq::Messages;
 use crate::sys::eventfd;
 use anyhow::{Context, Result};
@@ -153,12 +153,12 @@ fn ioeventfd(prober: &mut Prober) -> Result<Finding> {
     let check = |mark, detail: String, works: bool| (mark, detail, json!(works));
     let rig = prober.rig()?;
     let bell = eventfd().context("make an eventfd")?;
-    if let Err(e) = rig.vm.attach(DOORBELL, None, &bell) {
+    if let Err(e) = rig.vm.attach(Door::Memory(DOORBELL), &bell) {
         return Ok(check(Mark::Fail, format!("ioeventfd: {e:#}"), false));
     }
     let outcome = rig.run(&code::RING, Ring::Kernel, 0, DOORBELL)?;
     let rung = bell.read().unwrap_or(0);
-    rig.vm.detach(DOORBELL, None, &bell)?;
+    rig.vm.detach(Door::Memory(DOORBELL), &bell)?;
     Ok(match (outcome.end, rung) {
         (End::Done, 1) => check(Mark::Ok, "a store rings an eventfd".into(), true),
         (End::Done, n) => check(Mark::Fail, format!("a store rang an eventfd {n} times instead of once"), false),

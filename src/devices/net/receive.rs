@@ -54,6 +54,8 @@ pub enum Next {
 pub struct Rules {
     /// A frame may take several buffers (VIRTIO_NET_F_MRG_RXBUF).
     pub merge: bool,
+    /// Bytes in front of a frame.
+    pub header: usize,
     /// Bytes to have room for before a frame is received, when there are as many.
     pub expect: usize,
 }
@@ -77,8 +79,8 @@ impl Receiver {
             if received >= BATCH && self.late.is_none() {
                 break Next::Watch;
             }
-            let wanted = self.late.as_ref().map_or(if rules.merge { rules.expect } else { HEADER }, |late| late.len);
-            if !self.gather(queue, wanted)? {
+            let wanted = self.late.as_ref().map_or(if rules.merge { rules.expect } else { rules.header }, |late| late.len);
+            if !self.gather(queue, wanted, rules)? {
                 // Kicks are of interest only while buffers are short.
                 match queue.enable_kicks()? {
                     true => queue.disable_kicks()?,
@@ -89,7 +91,7 @@ impl Receiver {
             let frame = match self.late.take() {
                 Some(late) => late,
                 None => {
-                    let (parts, placed) = self.targets(rules.merge);
+                    let (parts, placed) = self.targets(rules);
                     match link.receive(pair, &parts, tail) {
                         Ok(len) => Late { len, placed: placed.min(len) },
                         Err(e) if e.kind() == ErrorKind::WouldBlock => break Next::Watch,
@@ -101,7 +103,7 @@ impl Receiver {
                 }
             };
             received += 1;
-            match self.finish(frame, queue, rules.merge, tail)? {
+            match self.finish(frame, queue, rules, tail)? {
                 Outcome::Delivered => pushed = true,
                 Outcome::Dropped => *dropped += 1,
                 Outcome::Waits => {}
@@ -114,7 +116,7 @@ impl Receiver {
     }
 
     /// Takes buffers until they hold `wanted` bytes. False when there is not even enough to go on with.
-    fn gather(&mut self, queue: &mut Queue, wanted: usize) -> Result<bool> {
+    fn gather(&mut self, queue: &mut Queue, wanted: usize, rules: Rules) -> Result<bool> {
         while self.room < wanted && self.parts < PARTS {
             let Some(chain) = queue.pop()? else { break };
             ensure!(chain.readable.is_empty(), "a receive buffer has a part that cannot be written");
@@ -126,7 +128,7 @@ impl Receiver {
         Ok(match self.late {
             // When the driver has given all it has, the frame is judged by that.
             Some(_) => self.room >= wanted || self.full(queue),
-            None => self.room >= HEADER,
+            None => self.room >= rules.header,
         })
     }
 
@@ -136,23 +138,23 @@ impl Receiver {
     }
 
     /// Where a frame is to be received, and how many bytes that is.
-    fn targets(&self, merge: bool) -> (Vec<&Slice>, usize) {
-        if merge {
+    fn targets(&self, rules: Rules) -> (Vec<&Slice>, usize) {
+        if rules.merge {
             return (self.buffers.iter().flat_map(|b| &b.writable).collect(), self.room);
         }
         // Without merging a frame has the first buffer. When that has no room for a header, it goes to the tail.
         let first = self.buffers.first();
         match first.map_or(0, |b| b.sizes().1) {
-            room if room >= HEADER => (first.iter().flat_map(|b| &b.writable).collect(), room),
+            room if room >= rules.header => (first.iter().flat_map(|b| &b.writable).collect(), room),
             _ => (Vec::new(), 0),
         }
     }
 
-    fn finish(&mut self, frame: Late, queue: &mut Queue, merge: bool, tail: &[u8]) -> Result<Outcome> {
+    fn finish(&mut self, frame: Late, queue: &mut Queue, rules: Rules, tail: &[u8]) -> Result<Outcome> {
         let Late { len, placed } = frame;
         let beyond = len - placed;
         // As much as the tail holds: perhaps it was more.
-        if len < HEADER || beyond >= tail.len() || (!merge && beyond > 0) {
+        if len < rules.header || beyond >= tail.len() || (!rules.merge && beyond > 0) {
             return Ok(Outcome::Dropped);
         }
         if self.room < len {
@@ -175,8 +177,10 @@ impl Receiver {
                 break;
             }
         }
-        // virtio 1.2, 5.1.6.4.1: 1 without merging.
-        vectored::copy_from(parts(), NUM_BUFFERS, &count.to_le_bytes());
+        // virtio 1.2, 5.1.6.4.1: 1 without merging. Before version 1 the field is only there with it.
+        if rules.header >= HEADER {
+            vectored::copy_from(parts(), NUM_BUFFERS, &count.to_le_bytes());
+        }
         let mut left = len;
         for buffer in self.buffers.drain(..usize::from(count)) {
             let room = buffer.sizes().1;

@@ -96,6 +96,43 @@ fn frame(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
 }
 
+/// virtio 1.2, 5.1.6.1: without VERSION_1 the header ends before the number of buffers, unless they are merged.
+#[test]
+fn a_driver_from_before_version_1_has_a_shorter_header() {
+    let old = !(1 << VIRTIO_F_VERSION_1);
+    for (features, header) in [(old & PLAIN, 10), (old, 12), (PLAIN, 12)] {
+        let mut r = Rig::new("loopback", features);
+        r.give(0, 4, 2048);
+        r.driver.mem.write(TX, &[&vec![0; header], &frame(60)[..]].concat()).unwrap();
+        r.driver.post(1, &[(TX, 10, false), (TX + 10, header as u32 + 50, false)]);
+        r.driver.kick(r.net.as_mut(), 1).unwrap();
+        r.poll();
+        let expected = [&with_header(1, &[])[..header], &frame(60)[..]].concat();
+        assert_eq!(r.received(0, 0), [expected]);
+    }
+}
+
+#[test]
+fn only_a_driver_from_before_version_1_writes_its_address() {
+    for (features, written) in [(!(1 << VIRTIO_F_VERSION_1), true), (ALL, false)] {
+        let mut r = Rig::new("loopback,mac=52:00:00:00:00:01", features);
+        let config = r.driver.io.config.clone();
+        let mac = || {
+            let mut mac = [0; 6];
+            config.read(0, &mut mac);
+            mac
+        };
+        for (at, byte) in [0x52, 1, 2, 3, 4, 5].into_iter().enumerate() {
+            r.net.config_written(at, &[byte], &config, Some(&mut r.driver.io));
+        }
+        assert_eq!(mac(), if written { [0x52, 1, 2, 3, 4, 5] } else { [0x52, 0, 0, 0, 0, 1] });
+        let before = mac();
+        r.net.config_written(4, &[9; 4], &config, Some(&mut r.driver.io));
+        r.net.config_written(0, &[9; 6], &config, None);
+        assert_eq!((mac(), r.status()), (before, 1), "the status behind it is not the driver's");
+    }
+}
+
 #[test]
 fn what_is_sent_to_the_loopback_comes_back() {
     for features in [ALL, PLAIN] {

@@ -20,7 +20,7 @@ fn buffers_are_filled_from_the_source_until_it_ends() {
         // What the driver gives to read from is not touched, pieces are filled in turn.
         g.send(0, &[(DATA, 8, false), (DATA + 0x100, 10, true), (DATA + 0x200, 20, true)]);
         g.until("it is answered", |g| g.used(0) == 1);
-        assert_eq!(g.mem.read::<4>(Guest::areas(0)[2] + 8).unwrap(), 30u32.to_le_bytes());
+        assert_eq!(g.mem.read::<4>(g.areas(0)[2] + 8).unwrap(), 30u32.to_le_bytes());
         assert_eq!(g.mem.read::<10>(DATA + 0x100).unwrap(), bytes[..10]);
         assert_eq!(g.mem.read::<20>(DATA + 0x200).unwrap(), bytes[10..30]);
         assert_eq!(g.mem.read::<11>(DATA + 0x10a).unwrap(), [0; 11]);

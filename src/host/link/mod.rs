@@ -13,6 +13,9 @@ use std::os::fd::{BorrowedFd, RawFd};
 /// ignores it when sending and fills it with zero when receiving.
 pub const HEADER: usize = 12;
 
+/// The same without the number of buffers at its end, for drivers from before virtio 1.0 ([`Link::set_header`]).
+pub const SHORT_HEADER: usize = 10;
+
 /// Header and the largest frame there is: 65535 bytes of IP behind an Ethernet header with a VLAN tag.
 pub const LARGEST: usize = HEADER + 18 + 65535;
 
@@ -70,13 +73,16 @@ pub trait Link: Send {
     /// From now on frames received may rely on `guest`.
     fn set_offloads(&mut self, guest: Offloads) -> io::Result<()>;
 
+    /// From now on [`HEADER`] or [`SHORT_HEADER`] bytes are in front of a frame; at first it is [`HEADER`].
+    fn set_header(&mut self, bytes: usize) -> io::Result<()>;
+
     /// Frames are received through the first `n` pairs of queues only.
     fn set_pairs(&mut self, n: usize) -> io::Result<()>;
 
     /// Readable when there is something to receive.
     fn fd(&self, pair: usize) -> Option<BorrowedFd<'_>>;
 
-    /// Receives header and frame: into `parts` (at least [`HEADER`] bytes), and what does not fit there into `tail`.
+    /// Receives header and frame: into `parts` (at least the header), and what does not fit there into `tail`.
     /// Says how many bytes there were. `WouldBlock`: nothing is there. Any other error: the link is gone.
     fn receive(&mut self, pair: usize, parts: &[&Slice], tail: &mut [u8]) -> io::Result<usize>;
 

@@ -17,6 +17,7 @@ pub struct Socket {
     send: Option<OwnedFd>,
     /// A message of no bytes means that the other side is gone.
     connection: bool,
+    header: usize,
 }
 
 impl Socket {
@@ -24,7 +25,7 @@ impl Socket {
         one(pairs)?;
         let (receive, send) = socket::message_pair().context("create a socket pair")?;
         socket::set_send_buffer(send.as_fd(), LOOPBACK_BUFFER);
-        Ok(Socket { receive, send: Some(send), connection: true })
+        Ok(Socket { receive, send: Some(send), connection: true, header: HEADER })
     }
 
     pub fn inherited(fd: RawFd, pairs: usize) -> Result<Socket> {
@@ -39,7 +40,7 @@ impl Socket {
             _ => bail!("`fd={fd}`: want a datagram or seqpacket socket, one frame a message"),
         };
         socket::set_nonblocking(own.as_fd()).with_context(|| format!("`fd={fd}`"))?;
-        Ok(Socket { receive: own, send: None, connection })
+        Ok(Socket { receive: own, send: None, connection, header: HEADER })
     }
 }
 
@@ -57,6 +58,11 @@ impl Link for Socket {
         Ok(())
     }
 
+    fn set_header(&mut self, bytes: usize) -> io::Result<()> {
+        self.header = bytes.min(HEADER);
+        Ok(())
+    }
+
     fn set_pairs(&mut self, _: usize) -> io::Result<()> {
         Ok(())
     }
@@ -66,16 +72,16 @@ impl Link for Socket {
     }
 
     fn receive(&mut self, _: usize, parts: &[&Slice], tail: &mut [u8]) -> io::Result<usize> {
-        let n = vectored::receive(self.receive.as_fd(), HEADER, parts, tail)?;
+        let n = vectored::receive(self.receive.as_fd(), self.header, parts, tail)?;
         if n == 0 && self.connection {
             return Err(ErrorKind::ConnectionReset.into());
         }
-        vectored::copy_from(parts.iter().copied(), 0, &[0; HEADER]);
-        Ok(n + HEADER)
+        vectored::copy_from(parts.iter().copied(), 0, [0; HEADER].get(..self.header).unwrap_or_default());
+        Ok(n + self.header)
     }
 
     fn send(&mut self, _: usize, parts: &[Slice]) -> io::Result<()> {
         let to = self.send.as_ref().unwrap_or(&self.receive);
-        vectored::send(to.as_fd(), HEADER, parts).map(drop)
+        vectored::send(to.as_fd(), self.header, parts).map(drop)
     }
 }

@@ -119,6 +119,11 @@ impl Link for Tap {
         self.queues.first().map_or(Ok(()), |file| sys::set_offloads(file, flags(guest)))
     }
 
+    fn set_header(&mut self, bytes: usize) -> io::Result<()> {
+        let bytes = libc::c_int::try_from(bytes).map_err(|_| ErrorKind::InvalidInput)?;
+        self.queues.iter().try_for_each(|file| sys::set_header_size(file, bytes))
+    }
+
     fn set_pairs(&mut self, n: usize) -> io::Result<()> {
         for (i, file) in self.queues.iter().enumerate() {
             match (i < self.attached, i < n) {

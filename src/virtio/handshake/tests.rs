@@ -72,10 +72,10 @@ fn nothing_is_enabled_or_resized_while_it_runs() {
     for over in WAYS {
         let g = guest(over);
         assert!(g.negotiate(VERSION_1));
-        g.enable(0, Guest::areas(0));
+        g.enable(0, g.areas(0));
         g.set_status(15);
         g.set_size(1, 4);
-        g.enable(1, Guest::areas(1));
+        g.enable(1, g.areas(1));
         assert_eq!((g.is_enabled(0), g.is_enabled(1), g.max_size(1)), (true, false, 16), "{over:?}");
     }
 }
@@ -85,7 +85,7 @@ fn queues_that_are_not_enabled_are_not_used() {
     for over in WAYS {
         let start = started_with(over, VERSION_1, |g| {
             g.negotiate(VERSION_1);
-            g.enable(1, Guest::areas(1));
+            g.enable(1, g.areas(1));
             g.set_status(15);
             assert_eq!(g.doors.attached().len(), 1);
         });

@@ -29,10 +29,10 @@ fn capability(g: &Guest, id: u8, kind: u8) -> u64 {
 #[test]
 fn it_says_what_it_is() {
     let g = guest(Over::Pci);
-    assert_eq!(g.read::<8>(pci(8)), [1, 0, 0x80, 1, 0, 0, 0, 0], "revision 1, mass storage");
-    assert_eq!((g.r32(pci(0)), g.r32(pci(0x2c))), (0x1042_1af4, 0x1042_1af4));
+    assert_eq!(g.read::<8>(pci(8)), [1, 0, 0xff, 0, 0, 0, 0, 0], "revision 1");
+    assert_eq!((g.r32(pci(0)), g.r32(pci(0x2c))), (0x1044_1af4, 0x1044_1af4));
     assert_eq!((g.r32(pci(0x10)), g.read::<2>(pci(0x3c))), (BASE as u32, [0, 1]));
-    assert_eq!(class(1), Class(2, 0, 0));
+    assert_eq!((class(1), class(2)), (Class(2, 0, 0), Class(1, 0x80, 0)));
     assert_eq!(class(3), Class(7, 0x80, 0));
     assert_eq!(class(4), Class(0, 0xff, 0));
 }
@@ -152,7 +152,7 @@ fn the_window_in_configuration_space_reaches_the_bar() {
 fn doorbells_follow_the_bar() {
     let mut g = guest(Over::Pci);
     g.boot();
-    let at = |base: u64| [(base + NOTIFY, None), (base + NOTIFY + 4, None)];
+    let at = |base: u64| [Door::Memory(base + NOTIFY), Door::Memory(base + NOTIFY + 4)];
     assert_eq!(g.doors.attached(), at(BASE));
     g.w32(pci(0x10), 0xd000_0000);
     assert_eq!(g.doors.attached(), at(0xd000_0000));

@@ -67,7 +67,7 @@ fn an_error_stops_it_once_and_it_still_answers() {
 
 /// Makes the request that was just taken available once more.
 fn offer_again(mem: &Memory) -> Result<()> {
-    let at = Guest::areas(0)[1] + 2;
+    let at = Over::Mmio.areas(0)[1] + 2;
     let idx = u16::from_le_bytes(mem.read(at)?).wrapping_add(1);
     mem.write(at, &idx.to_le_bytes())
 }

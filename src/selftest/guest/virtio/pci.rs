@@ -1,4 +1,4 @@
-//! Virtio over PCI (virtio 1.2, 4.1), modern devices only; one MSI-X vector for each queue.
+//! Virtio over PCI (virtio 1.2, 4.1), by the modern interface only; one MSI-X vector for each queue.
 
 use super::Transport;
 use crate::pci::{self, Function, Msix};
@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 const VENDOR: u16 = 0x1af4;
+/// Device IDs below are of transitional devices, which the subsystem tells apart (4.1.2.1).
 const FIRST_MODERN: u16 = 0x1040;
 
 /// Structures that the vendor capabilities lead to (4.1.4); 3 is the ISR status.
@@ -54,7 +55,11 @@ pub fn scan(id: u32) -> Result<Vec<Box<dyn Transport>>> {
 }
 
 pub fn functions(id: u32) -> Vec<Function> {
-    let is_it = |f: &Function| f.vendor() == VENDOR && u32::from(f.read16(2)) == u32::from(FIRST_MODERN) + id;
+    let device = |f: &Function| match f.read16(2) {
+        modern if modern >= FIRST_MODERN => u32::from(modern - FIRST_MODERN),
+        _ => u32::from(f.read16(0x2e)),
+    };
+    let is_it = |f: &Function| f.vendor() == VENDOR && device(f) == id;
     pci::scan().into_iter().filter(is_it).collect()
 }
 
