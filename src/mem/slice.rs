@@ -1,6 +1,7 @@
 //! A checked piece of guest memory. It keeps the memory alive, so it may be kept while an operation is in flight.
 
 use super::Memory;
+use crate::sys::uring::Parts;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -94,5 +95,12 @@ impl Slice {
     /// For preadv, pwritev, readv, writev and io_uring.
     pub fn iovec(&self) -> libc::iovec {
         libc::iovec { iov_base: self.host.cast(), iov_len: self.len }
+    }
+}
+
+// SAFETY: each slice lies in a mapping that it keeps alive, and may be read and written as the kernel likes.
+unsafe impl Parts for Vec<Slice> {
+    fn list(&self, to: &mut Vec<libc::iovec>) {
+        to.extend(self.iter().filter(|part| !part.is_empty()).map(Slice::iovec));
     }
 }

@@ -77,6 +77,20 @@ pub fn zero_from(parts: &[Slice], mut at: usize) {
     }
 }
 
+/// Takes the first `n` bytes away.
+pub fn skip(parts: &mut Vec<Slice>, mut n: usize) {
+    let mut gone = 0;
+    for part in parts.iter_mut() {
+        if n < part.len() {
+            *part = part.skip(n);
+            break;
+        }
+        n -= part.len();
+        gone += 1;
+    }
+    parts.drain(..gone);
+}
+
 /// Calls `op` until all is moved or the file ends, and goes on after a short transfer.
 fn transfer(offset: u64, parts: &[Slice], op: impl Fn(&[libc::iovec], libc::off_t) -> isize) -> io::Result<usize> {
     let mut iov: Vec<libc::iovec> = parts.iter().filter(|p| !p.is_empty()).map(Slice::iovec).collect();

@@ -34,6 +34,14 @@ fn fallocate(file: &File, mode: libc::c_int, at: u64, len: u64) -> io::Result<()
     }
 }
 
+/// Takes O_NONBLOCK back, with which io_uring would answer EAGAIN instead of waiting.
+pub fn wait_for_data(file: &File) -> io::Result<()> {
+    // SAFETY: no pointers.
+    let flags = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) })?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) }).map(drop)
+}
+
 /// Tells a block device that nobody needs `at..at+len` any more; it may read as anything.
 pub fn discard_blocks(device: &File, at: u64, len: u64) -> io::Result<()> {
     let range = [at, len];

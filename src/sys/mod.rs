@@ -25,6 +25,7 @@ pub mod socket;
 pub mod tap;
 pub mod term;
 mod text;
+pub mod uring;
 
 pub use call::{accept_calls, call_out};
 pub use heap::{return_large_buffers, share_heap};

@@ -60,7 +60,8 @@ impl Queue {
         Ok(self.pop_into(&mut chain)?.then_some(chain))
     }
 
-    fn pop_into(&mut self, chain: &mut Chain) -> Result<bool> {
+    /// The same into a chain that was used before: its buffers are. Says whether there was a request.
+    pub fn pop_into(&mut self, chain: &mut Chain) -> Result<bool> {
         chain.readable.clear();
         chain.writable.clear();
         if !self.ring.ready() {

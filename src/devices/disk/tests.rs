@@ -6,6 +6,9 @@ use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
+mod many;
+use many::*;
+
 const HEADER: u64 = DATA;
 const BODY: u64 = DATA + 0x1_0000;
 const STATUS: u64 = DATA + 0x8000;
@@ -24,16 +27,12 @@ fn build(path: &Path, options: &str) -> Result<Box<dyn Device>> {
 }
 
 impl Rig {
-    fn new(options: &str, sectors: usize) -> Rig {
-        Rig::with_features(options, sectors, u64::MAX)
-    }
-
-    fn with_features(options: &str, sectors: usize, features: u64) -> Rig {
+    fn new(io: &str, options: &str, sectors: usize) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk.img");
         std::fs::write(&path, (0..sectors * 512).map(|i| (i / 512) as u8).collect::<Vec<_>>()).unwrap();
-        let mut disk = build(&path, options).unwrap();
-        let driver = Driver::new(disk.as_mut(), features);
+        let mut disk = build(&path, &format!(",io={io}{options}")).unwrap();
+        let driver = Driver::new(disk.as_mut(), u64::MAX);
         Rig { _dir: dir, path, disk, driver }
     }
 
@@ -55,10 +54,22 @@ impl Rig {
         self.driver.mem.write(STATUS, &[NOT_WRITTEN]).unwrap();
         let head = self.driver.post(0, parts);
         self.driver.kick(self.disk.as_mut(), 0)?;
-        let used = self.driver.used(0);
+        let used = self.used(0, 1)?;
         assert_eq!(used.len(), 1);
         assert_eq!(used[0].0, head);
         Ok((self.driver.mem.read::<1>(STATUS)?[0], used[0].1))
+    }
+
+    /// Waits until the device has answered `count` requests.
+    fn used(&mut self, queue: usize, count: usize) -> Result<Vec<(u16, u32)>> {
+        let mut used = self.driver.used(queue);
+        while used.len() < count {
+            if self.driver.poll(self.disk.as_mut())? == 0 {
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
+            used.extend(self.driver.used(queue));
+        }
+        Ok(used)
     }
 
     fn ranges(&mut self, kind: u32, ranges: &[(u64, u32, u32)]) -> u8 {
@@ -77,13 +88,56 @@ impl Rig {
     }
 }
 
+/// The tests that are done with each way of asking the host.
+macro_rules! ways {
+    ($($test:ident),* $(,)?) => {
+        mod sync {
+            $(#[test] fn $test() { super::$test("sync"); })*
+        }
+        mod uring {
+            $(#[test] fn $test() { if super::has_uring() { super::$test("uring"); } })*
+        }
+    };
+}
+ways![
+    reads_and_writes_go_where_they_should,
+    a_request_may_be_cut_anywhere,
+    nothing_beyond_the_end_is_reached,
+    ranges_are_zeroed_and_discarded,
+    a_readonly_disk_is_not_written,
+    the_serial_number_is_told,
+    what_is_not_known_is_not_supported,
+    a_request_without_room_for_an_answer_stops_the_device,
+    the_configuration_space_is_the_specifications,
+    every_queue_is_served,
+    hostile_requests_break_nothing,
+    a_disk_is_a_vector_of_bytes,
+    all_that_was_asked_for_is_answered,
+    a_reset_waits_for_what_is_under_way,
+    an_image_made_shorter_is_an_error,
+    a_part_of_a_sector_is_padded_with_zeroes,
+    a_flush_covers_what_was_answered,
+];
+
+/// Says so when the host does not let us.
+fn has_uring() -> bool {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(512).unwrap();
+    match build(file.path(), ",io=uring") {
+        Ok(_) => true,
+        Err(e) => {
+            println!("SKIPPED: {e:#}");
+            false
+        }
+    }
+}
+
 const OK: u8 = VIRTIO_BLK_S_OK as u8;
 const IOERR: u8 = VIRTIO_BLK_S_IOERR as u8;
 const UNSUPP: u8 = VIRTIO_BLK_S_UNSUPP as u8;
 
-#[test]
-fn reads_and_writes_go_where_they_should() {
-    let mut r = Rig::new("", 64);
+fn reads_and_writes_go_where_they_should(io: &str) {
+    let mut r = Rig::new(io, "", 64);
     let body = [(BODY, 512, true), (BODY + 0x1000, 1024, true)];
     assert_eq!(r.send(VIRTIO_BLK_T_IN, 5, &body), (OK, 1537));
     let m = &r.driver.mem;
@@ -95,9 +149,8 @@ fn reads_and_writes_go_where_they_should() {
     assert_eq!(r.send(VIRTIO_BLK_T_FLUSH, 0, &[]), (OK, 1));
 }
 
-#[test]
-fn a_request_may_be_cut_anywhere() {
-    let mut r = Rig::new("", 64);
+fn a_request_may_be_cut_anywhere(io: &str) {
+    let mut r = Rig::new(io, "", 64);
     r.header(VIRTIO_BLK_T_IN, 9);
     // Header in three pieces with an empty one between; data and status in one descriptor, then an empty one.
     let parts = [
@@ -119,9 +172,8 @@ fn a_request_may_be_cut_anywhere() {
     assert_eq!(r.file()[3 * 512..4 * 512], [0xbb; 512]);
 }
 
-#[test]
-fn nothing_beyond_the_end_is_reached() {
-    let mut r = Rig::new("", 64);
+fn nothing_beyond_the_end_is_reached(io: &str) {
+    let mut r = Rig::new(io, "", 64);
     let before = r.file();
     for (sector, len) in [(64, 512), (63, 1024), (u64::MAX, 512), (u64::MAX / 512 + 1, 512), (1 << 55, 512), (0, 511)] {
         assert_eq!(r.send(VIRTIO_BLK_T_IN, sector, &[(BODY, len, true)]), (IOERR, len + 1), "read {len} at {sector}");
@@ -134,9 +186,8 @@ fn nothing_beyond_the_end_is_reached() {
     assert!(r.file() == before, "a refused request changes nothing");
 }
 
-#[test]
-fn ranges_are_zeroed_and_discarded() {
-    let mut r = Rig::new("", 64);
+fn ranges_are_zeroed_and_discarded(io: &str) {
+    let mut r = Rig::new(io, "", 64);
     assert_eq!(r.ranges(VIRTIO_BLK_T_WRITE_ZEROES, &[(1, 2, 0), (60, 4, 1)]), OK);
     let file = r.file();
     assert!(file[512..1536].iter().chain(&file[60 * 512..]).all(|b| *b == 0));
@@ -150,9 +201,8 @@ fn ranges_are_zeroed_and_discarded() {
     assert_eq!(r.send(VIRTIO_BLK_T_DISCARD, 0, &[(BODY, 17, false)]).0, IOERR);
 }
 
-#[test]
-fn a_readonly_disk_is_not_written() {
-    let mut r = Rig::new(",readonly", 64);
+fn a_readonly_disk_is_not_written(io: &str) {
+    let mut r = Rig::new(io, ",readonly", 64);
     let before = r.file();
     assert_eq!(r.disk.features() >> VIRTIO_BLK_F_RO & 1, 1);
     assert_eq!(r.disk.features() >> VIRTIO_BLK_F_DISCARD & 1, 0);
@@ -165,9 +215,8 @@ fn a_readonly_disk_is_not_written() {
     assert!(r.file() == before);
 }
 
-#[test]
-fn the_serial_number_is_told() {
-    let mut r = Rig::new(",serial=0123456789abcdefXYZ!", 1);
+fn the_serial_number_is_told(io: &str) {
+    let mut r = Rig::new(io, ",serial=0123456789abcdefXYZ!", 1);
     assert_eq!(r.send(VIRTIO_BLK_T_GET_ID, 0, &[(BODY, 20, true)]), (OK, 21));
     assert_eq!(&r.driver.mem.read::<20>(BODY).unwrap(), b"0123456789abcdefXYZ!");
     r.driver.mem.write(BODY, &[1; 20]).unwrap();
@@ -177,23 +226,21 @@ fn the_serial_number_is_told() {
     assert!(says.contains("want 20 bytes at most"), "{says}");
 }
 
-#[test]
-fn what_is_not_known_is_not_supported() {
-    let mut r = Rig::new("", 8);
+fn what_is_not_known_is_not_supported(io: &str) {
+    let mut r = Rig::new(io, "", 8);
     for kind in [2, 3, 5, 7, 9, 10, 14, 15, 0x8000_0000, u32::MAX] {
         assert_eq!(r.send(kind, 0, &[(BODY, 512, true)]), (UNSUPP, 513), "{kind}");
     }
 }
 
-#[test]
-fn a_request_without_room_for_an_answer_stops_the_device() {
+fn a_request_without_room_for_an_answer_stops_the_device(io: &str) {
     for parts in [&[(HEADER, 16, false)][..], &[(HEADER, 16, false), (STATUS, 0, true)]] {
-        let mut r = Rig::new("", 8);
+        let mut r = Rig::new(io, "", 8);
         r.header(VIRTIO_BLK_T_FLUSH, 0);
         assert!(r.send_raw(parts).is_err());
         assert_eq!(r.driver.used(0), []);
     }
-    let mut r = Rig::new("", 8);
+    let mut r = Rig::new(io, "", 8);
     assert_eq!(r.send_raw(&[(HEADER, 15, false), (STATUS, 1, true)]).unwrap(), (IOERR, 1), "a header cut short");
     assert_eq!(r.send_raw(&[(STATUS, 1, true)]).unwrap(), (IOERR, 1), "no header");
 }
@@ -237,7 +284,9 @@ impl Image for Probe {
 /// A disk of 1 TiB that holds nothing.
 fn probe(error: Option<i32>, cache: Cache, features: u64) -> (Rig, Arc<std::sync::atomic::AtomicU32>) {
     let flushes = Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let mut disk = Disk::new(Box::new(Probe { flushes: flushes.clone(), error }), false, [0; 20], cache, 1);
+    let cache = format!("{cache:?}").to_lowercase();
+    let spec = Spec::parse(&Options::parse(&format!("probe,cache={cache}"), KIND.positional()).unwrap()).unwrap();
+    let mut disk = Disk::new(Box::new(Probe { flushes: flushes.clone(), error }), &spec).unwrap();
     let driver = Driver::new(&mut disk, features);
     let dir = tempfile::tempdir().unwrap();
     (Rig { path: dir.path().into(), _dir: dir, disk: Box::new(disk), driver }, flushes)
@@ -296,9 +345,8 @@ fn a_failing_host_is_an_io_error() {
     }
 }
 
-#[test]
-fn the_configuration_space_is_the_specifications() {
-    let r = Rig::new(",queues=4", 64);
+fn the_configuration_space_is_the_specifications(io: &str) {
+    let r = Rig::new(io, ",queues=4", 64);
     let c = r.disk.config();
     assert_eq!(c.len(), 60);
     assert_eq!((&c[..8], &c[8..16]), (&64u64.to_le_bytes()[..], &[0, 0, 64, 0, 254, 0, 0, 0][..]));
@@ -317,15 +365,14 @@ fn the_configuration_space_is_the_specifications() {
     }
 }
 
-#[test]
-fn every_queue_is_served() {
-    let mut r = Rig::new(",queues=3", 64);
+fn every_queue_is_served(io: &str) {
+    let mut r = Rig::new(io, ",queues=3", 64);
     r.header(VIRTIO_BLK_T_IN, 1);
     for queue in 0..3 {
         r.driver.mem.write(STATUS, &[NOT_WRITTEN]).unwrap();
         r.driver.post(queue, &[(HEADER, 16, false), (BODY, 512, true), (STATUS, 1, true)]);
         r.driver.kick(r.disk.as_mut(), queue).unwrap();
-        assert_eq!((r.driver.used(queue).len(), r.driver.mem.read::<1>(STATUS).unwrap()), (1, [OK]));
+        assert_eq!((r.used(queue, 1).unwrap().len(), r.driver.mem.read::<1>(STATUS).unwrap()), (1, [OK]));
     }
     r.disk.queue_ready(99, &mut r.driver.io).unwrap();
 }
@@ -336,21 +383,15 @@ fn part() -> impl Strategy<Value = Part> {
     (at, len, any::<bool>())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Requests that are well formed enough to reach the device, and wrong in every way that is left:
-    /// the device answers or stops, the image keeps its size, and memory outside the test's is not touched.
-    #[test]
-    fn hostile_requests_break_nothing(
-        requests in prop::collection::vec((
-            prop_oneof![0..16u32, any::<u32>()],
-            prop_oneof![0..70u64, any::<u64>()],
-            prop::collection::vec(part(), 0..6),
-            any::<bool>(),
-        ), 1..8),
-    ) {
-        let mut r = Rig::new("", 64);
+/// Requests that are well formed enough to reach the device, and wrong in every way that is left:
+/// the device answers or stops, the image keeps its size, and memory outside the test's is not touched.
+fn hostile_requests_break_nothing(io: &str) {
+    let config = ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() };
+    let kind = prop_oneof![0..16u32, any::<u32>()];
+    let sector = prop_oneof![0..70u64, any::<u64>()];
+    let requests = prop::collection::vec((kind, sector, prop::collection::vec(part(), 0..6), any::<bool>()), 1..8);
+    let test = |requests: Vec<(u32, u64, Vec<Part>, bool)>| {
+        let mut r = Rig::new(io, "", 64);
         for (kind, sector, mut parts, sane) in requests {
             r.header(kind, sector);
             parts.sort_by_key(|p| p.2);
@@ -363,11 +404,14 @@ proptest! {
             }
             r.driver.post(0, &parts);
             let result = r.driver.kick(r.disk.as_mut(), 0);
-            prop_assert_eq!(r.driver.used(0).len(), usize::from(result.is_ok()));
+            let count = usize::from(result.is_ok());
+            prop_assert_eq!(r.used(0, count).unwrap().len(), count);
             if result.is_err() {
                 break;
             }
         }
         prop_assert_eq!(r.file().len(), 64 * 512);
-    }
+        Ok(())
+    };
+    proptest::test_runner::TestRunner::new(config).run(&requests, test).unwrap();
 }

@@ -35,6 +35,7 @@ impl File {
         ensure!(!kind.is_dir(), "open {}: it is a directory, not a disk image", path.display());
         ensure!(kind.is_file() || device, "open {}: it is neither a file nor a block device", path.display());
         let file = if device && !readonly { claim(path)? } else { file };
+        sys::wait_for_data(&file).with_context(|| format!("set {} up", path.display()))?;
         lock::lock(&file, path, !readonly)?;
         let len = match device {
             true => sys::block_device_size(&file).with_context(|| format!("ask {} for its size", path.display()))?,
