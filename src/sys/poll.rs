@@ -26,6 +26,12 @@ impl Poll {
         self.0.ctl(ControlOperation::Add, event.as_raw_fd(), EpollEvent::new(EventSet::IN, token))
     }
 
+    /// An eventfd whose every signal counts, and whose counter nobody looks at (edge triggered): so nobody has to read it.
+    pub fn add_signal(&self, event: &EventFd, token: Token) -> io::Result<()> {
+        let events = EventSet::IN | EventSet::EDGE_TRIGGERED;
+        self.0.ctl(ControlOperation::Add, event.as_raw_fd(), EpollEvent::new(events, token))
+    }
+
     pub fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.0.ctl(ControlOperation::Delete, fd.as_raw_fd(), EpollEvent::default())
     }

@@ -61,7 +61,7 @@ impl Worker {
         let (orders, inbox) = mpsc::channel();
         let name = name.to_string();
         let (kicks, on_broken) = (kicks.to_vec(), Box::new(on_broken));
-        let _ = hand.send(Run { name, device, io, kicks, inbox, bell: bell.clone(), on_broken });
+        let _ = hand.send(Run { name, device, io, _kicks: kicks, inbox, bell: bell.clone(), on_broken });
         Ok(Worker { orders, bell, thread: Some(thread) })
     }
 
@@ -105,7 +105,7 @@ fn watch(io: &Io, kicks: &[Arc<EventFd>]) -> Result<EventFd> {
     let bell = eventfd().context("create an eventfd")?;
     io.poll.add_event(&bell, ORDER_TOKEN)?;
     for (queue, kick) in kicks.iter().enumerate() {
-        io.poll.add_event(kick, queue as Token)?;
+        io.poll.add_signal(kick, queue as Token)?;
     }
     Ok(bell)
 }
@@ -115,7 +115,8 @@ struct Run {
     name: String,
     device: Box<dyn Device>,
     io: Io,
-    kicks: Vec<Arc<EventFd>>,
+    /// Open as long as they are watched.
+    _kicks: Vec<Arc<EventFd>>,
     inbox: mpsc::Receiver<Order>,
     bell: Arc<EventFd>,
     on_broken: Box<dyn FnOnce() + Send>,
@@ -178,11 +179,7 @@ impl Run {
             self.io.queues.iter_mut().for_each(|q| q.refill());
             return self.device.fd_ready((token - DEVICE_TOKEN) as u32, &mut self.io);
         }
-        let queue = token as usize;
-        if let Some(kick) = self.kicks.get(queue) {
-            clear(kick);
-        }
-        self.queue(queue)
+        self.queue(token as usize)
     }
 
     fn queue(&mut self, queue: usize) -> Result<()> {
