@@ -88,19 +88,21 @@ fn split(text: &str) -> Vec<String> {
 /// through [`values::Maybe`](crate::config::values::Maybe).
 #[macro_export]
 macro_rules! spec {
-    ($(#[$m:meta])* $vis:vis struct $name:ident { $( #[doc = $help:literal] $field:ident : $ty:ty $(= $default:literal)? ),* $(,)? }) => {
+    ($(#[$m:meta])* $vis:vis struct $name:ident { $( #[doc = $help:literal] $field:ident $(as $key:literal)? : $ty:ty $(= $default:literal)? ),* $(,)? }) => {
         $(#[$m])*
         #[derive(Debug, Clone)]
         $vis struct $name { $( $vis $field: $ty ),* }
         impl $name {
             pub const OPTIONS: &'static [$crate::config::OptionDoc] = &[ $( $crate::config::OptionDoc {
-                name: stringify!($field), help: $help.trim_ascii(), default: $crate::spec!(@default $($default)?) } ),* ];
+                name: $crate::spec!(@name $field $($key)?), help: $help.trim_ascii(), default: $crate::spec!(@default $($default)?) } ),* ];
             pub fn parse(options: &$crate::config::Options) -> anyhow::Result<Self> {
                 options.only(Self::OPTIONS)?;
-                Ok(Self { $( $field: options.get(stringify!($field), $crate::spec!(@default $($default)?))? ),* })
+                Ok(Self { $( $field: options.get($crate::spec!(@name $field $($key)?), $crate::spec!(@default $($default)?))? ),* })
             }
         }
     };
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $key:literal) => { $key };
     (@default) => { None };
     (@default $d:literal) => { Some($d) };
 }

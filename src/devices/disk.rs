@@ -20,14 +20,18 @@ use virtio_bindings::virtio_blk::*;
 
 spec! {
     pub struct Spec {
-        /// The image: a raw file or a block device.
+        /// The image: a file (raw, qcow2, or one of the formats that are only read) or a block device.
         path: PathBuf,
         /// The guest may not write; others may read the image meanwhile.
         readonly: Switch = "off",
         /// What the guest sees as serial number, 20 bytes at most.
         serial: Maybe<String> = "",
-        /// `auto` refuses an image that looks like another format than raw; `raw` takes the bytes as they are.
+        /// `auto` goes by the content; or raw, qcow2, vmdk, vdi, vpc. A raw image that looks like another wants `raw`.
         format: Format = "auto",
+        /// What the guest writes goes to a temporary file; nothing of it is left in the end.
+        throwaway: Switch = "off",
+        /// What the guest writes goes to this new qcow2 image on top of the image, which is not changed.
+        keep_as as "keep-as": Maybe<PathBuf> = "",
         /// `writeback`: what the guest flushed is safe. `writethrough`: what it wrote is. `unsafe`: flushes are ignored.
         cache: Cache = "writeback",
         /// Number of request queues, 1 to 16.
@@ -39,21 +43,29 @@ spec! {
 
 pub static KIND: Kind = Kind {
     name: "disk",
-    about: "A disk: a raw image file or a block device.",
+    about: "A disk: an image file or a block device.",
     options: Spec::OPTIONS,
     bare: false,
     build: |options, _host| {
         let spec = Spec::parse(options)?;
         spec.check()?;
-        let image = image::open(&spec.path, &spec.how())?;
+        let image = image::open(&spec.path, &spec.how()?)?;
         Ok(Built::virtio(Disk::new(image, &spec)?))
     },
     sample: "{tmp}",
 };
 
 impl Spec {
-    fn how(&self) -> How {
-        How { format: self.format, readonly: self.readonly.0, direct: false, writes: Writes::Image }
+    fn how(&self) -> Result<How> {
+        let (throwaway, readonly) = (self.throwaway.0, self.readonly.0);
+        let writes = match self.keep_as.0.clone() {
+            Some(_) if throwaway => bail!("`keep-as=` and `throwaway` contradict each other"),
+            Some(_) if readonly => bail!("`keep-as=` is of no use with `readonly`"),
+            Some(new) => Writes::Overlay(new),
+            None if throwaway && !readonly => Writes::Throwaway,
+            None => Writes::Image,
+        };
+        Ok(How { format: self.format, readonly, direct: false, writes })
     }
 
     fn check(&self) -> Result<()> {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 /// _IOR(0x12, 114, size_t): bytes of a block device (linux/fs.h).
 const BLKGETSIZE64: libc::Ioctl = 0x8008_1272;
@@ -40,6 +42,11 @@ pub fn wait_for_data(file: &File) -> io::Result<()> {
     let flags = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) })?;
     // SAFETY: no pointers.
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) }).map(drop)
+}
+
+/// A new file in `dir` that has no name, and is gone when it is closed.
+pub fn nameless(dir: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(dir)
 }
 
 /// Tells a block device that nobody needs `at..at+len` any more; it may read as anything.

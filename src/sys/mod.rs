@@ -22,6 +22,7 @@ pub mod range;
 pub mod readiness;
 pub mod signal;
 pub mod socket;
+pub mod storage;
 pub mod tap;
 pub mod term;
 mod text;

@@ -358,7 +358,8 @@ fn the_configuration_space_is_the_specifications(io: &str) {
         (",queues=0", "`queues=0`: want 1 to 16"),
         (",queues=17", "`queues=17`: want 1 to 16"),
         (",cache=none", "`cache=none`: want writeback, writethrough or unsafe"),
-        (",format=qcow2", "kiln cannot open qcow2 yet"),
+        (",format=qcow", "want auto, raw, qcow2, vmdk, vdi or vpc"),
+        (",throwaway,keep-as=x", "contradict each other"),
     ] {
         let error = format!("{:#}", build(&r.path, options).err().unwrap());
         assert!(error.contains(says), "{error}");

@@ -3,7 +3,6 @@
 //! A file that does not end at a sector boundary is rounded up: what is missing reads as zero, and a write to the
 //! last sector makes the file longer. (So does QEMU; cutting the bytes off would lose them.)
 
-use super::format::{self, Format};
 use super::{Image, SECTOR, lock};
 use crate::mem::{Slice, vectored};
 use crate::sys::file as sys;
@@ -27,29 +26,22 @@ pub struct File {
 }
 
 impl File {
-    pub fn open(path: &Path, format: Format, readonly: bool) -> Result<File> {
-        let file = open(path, readonly)?;
-        let meta = file.metadata().with_context(|| format!("look at {}", path.display()))?;
-        let kind = meta.file_type();
-        let device = kind.is_block_device();
-        ensure!(!kind.is_dir(), "open {}: it is a directory, not a disk image", path.display());
-        ensure!(kind.is_file() || device, "open {}: it is neither a file nor a block device", path.display());
-        let file = if device && !readonly { claim(path)? } else { file };
+    pub fn open(path: &Path, readonly: bool) -> Result<File> {
+        let (file, meta) = if readonly { open_readonly(path)? } else { open_writable(path)? };
+        File::new(file, &meta, path, readonly)
+    }
+
+    /// Takes a file that was opened by the functions below.
+    pub fn new(file: fs::File, meta: &fs::Metadata, path: &Path, readonly: bool) -> Result<File> {
+        let device = meta.file_type().is_block_device();
         sys::wait_for_data(&file).with_context(|| format!("set {} up", path.display()))?;
         lock::lock(&file, path, !readonly)?;
-        let len = match device {
-            true => sys::block_device_size(&file).with_context(|| format!("ask {} for its size", path.display()))?,
-            false => meta.len(),
-        };
-        ensure!(len > 0, "open {}: it is empty; `truncate -s 10G {}` gives it a size", path.display(), path.display());
+        let len = length(&file, path, meta)?;
         let size = len.checked_next_multiple_of(SECTOR).filter(|size| i64::try_from(*size).is_ok());
         let size = size.with_context(|| format!("open {}: {len} bytes are too many", path.display()))?;
-        if format == Format::Auto {
-            probe(&file, path)?;
-        }
         let physical_block = match device {
             true => sys::physical_block(&file).unwrap_or(SECTOR as u32),
-            false => u32::try_from(std::os::unix::fs::MetadataExt::blksize(&meta)).unwrap_or(4096).min(4096),
+            false => u32::try_from(std::os::unix::fs::MetadataExt::blksize(meta)).unwrap_or(4096).min(4096),
         };
         let physical_block =
             if physical_block.is_power_of_two() { physical_block.max(SECTOR as u32) } else { SECTOR as u32 };
@@ -189,6 +181,40 @@ impl Image for File {
     }
 }
 
+/// Opens a file or a block device to be read.
+pub fn open_readonly(path: &Path) -> Result<(fs::File, fs::Metadata)> {
+    let file = open(path, true)?;
+    let meta = usable(&file, path)?;
+    Ok((file, meta))
+}
+
+/// Opens a file or a block device to be read and written.
+pub fn open_writable(path: &Path) -> Result<(fs::File, fs::Metadata)> {
+    let file = open(path, false)?;
+    let meta = usable(&file, path)?;
+    let file = if meta.file_type().is_block_device() { claim(path)? } else { file };
+    Ok((file, meta))
+}
+
+fn usable(file: &fs::File, path: &Path) -> Result<fs::Metadata> {
+    let meta = file.metadata().with_context(|| format!("look at {}", path.display()))?;
+    let kind = meta.file_type();
+    ensure!(!kind.is_dir(), "open {}: it is a directory, not a disk image", path.display());
+    let fits = kind.is_file() || kind.is_block_device();
+    ensure!(fits, "open {}: it is neither a file nor a block device", path.display());
+    Ok(meta)
+}
+
+/// Bytes in it: not none.
+pub fn length(file: &fs::File, path: &Path, meta: &fs::Metadata) -> Result<u64> {
+    let len = match meta.file_type().is_block_device() {
+        true => sys::block_device_size(file).with_context(|| format!("ask {} for its size", path.display()))?,
+        false => file.metadata().with_context(|| format!("look at {}", path.display()))?.len(),
+    };
+    ensure!(len > 0, "open {}: it is empty; `truncate -s 10G {}` gives it a size", path.display(), path.display());
+    Ok(len)
+}
+
 fn open(path: &Path, readonly: bool) -> Result<fs::File> {
     // O_NONBLOCK: opening a FIFO by mistake must not wait for ever. Files and block devices do not mind.
     let open = |write| fs::OpenOptions::new().read(true).write(write).custom_flags(libc::O_NONBLOCK).open(path);
@@ -218,22 +244,4 @@ fn claim(path: &Path) -> Result<fs::File> {
         }
         other => other.with_context(|| format!("open {}", path.display())),
     }
-}
-
-/// Refuses what is surely not raw: a guest given the wrong bytes would at best not boot.
-fn probe(file: &fs::File, path: &Path) -> Result<()> {
-    let mut head = [0; format::PROBE];
-    let n = file.read_at(&mut head, 0).with_context(|| format!("read {}", path.display()))?;
-    let head = head.get(..n).unwrap_or_default();
-    let name = path.display();
-    if let Some(other) = format::not_raw(head) {
-        bail!(
-            "open {name}: it looks like {other}, which kiln cannot open yet; `qemu-img convert -O raw` makes a raw \
-             image of it, `format=raw` takes the bytes as they are"
-        );
-    }
-    if let Some(tool) = format::compressed_with(head) {
-        bail!("open {name}: it is compressed with {tool}; unpack it first (`format=raw` takes the bytes as they are)");
-    }
-    Ok(())
 }

@@ -1,54 +1,121 @@
 //! What kind of image a file holds, by its first bytes.
 
+use anyhow::{Result, bail};
+use std::fmt;
+use std::fs;
+use std::path::Path;
 use std::str::FromStr;
+
+/// The formats there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The bytes as they are.
+    Raw,
+    Qcow2,
+    Vmdk,
+    Vdi,
+    /// VHD, as Virtual PC and Hyper-V have it; QEMU's name for it.
+    Vpc,
+}
+
+const NAMES: &[(&str, Kind)] =
+    &[("raw", Kind::Raw), ("qcow2", Kind::Qcow2), ("vmdk", Kind::Vmdk), ("vdi", Kind::Vdi), ("vpc", Kind::Vpc)];
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NAMES.iter().find(|(_, kind)| kind == self).map_or("raw", |(name, _)| name))
+    }
+}
 
 /// The `format=` option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Look; a format that is not known to be another is raw.
+    /// Look, once; what is not known to be another format is raw.
     Auto,
-    /// The bytes as they are.
-    Raw,
+    Known(Kind),
+}
+
+impl Format {
+    /// What a qcow2 image says of its backing file.
+    pub fn of_backing(name: &str) -> Result<Format> {
+        match NAMES.iter().find(|(known, _)| *known == name) {
+            Some((_, kind)) => Ok(Format::Known(*kind)),
+            // QEMU's names for the bytes of a file or a device as they are.
+            None if matches!(name, "file" | "host_device") => Ok(Format::Known(Kind::Raw)),
+            None => bail!("kiln does not know it"),
+        }
+    }
 }
 
 impl FromStr for Format {
     type Err = String;
     fn from_str(text: &str) -> Result<Format, String> {
-        match text {
-            "auto" => Ok(Format::Auto),
-            "raw" => Ok(Format::Raw),
-            "qcow2" | "vmdk" | "vhdx" | "vpc" | "vdi" | "qed" => {
-                Err(format!("kiln cannot open {text} yet; `qemu-img convert -O raw` makes a raw image of it"))
-            }
-            _ => Err("want auto or raw".to_string()),
+        match NAMES.iter().find(|(name, _)| *name == text) {
+            Some((_, kind)) => Ok(Format::Known(*kind)),
+            None if text == "auto" => Ok(Format::Auto),
+            None => Err("want auto, raw, qcow2, vmdk, vdi or vpc".to_string()),
         }
     }
 }
 
-/// How many of the first bytes [`not_raw`] wants to see.
+/// How many of the first bytes [`probe`] wants to see.
 pub const PROBE: usize = 512;
 
-/// The name of the format that an image starting with `head` has, when that is surely not raw.
+/// Says what an image is that starts with `head`: an error when it is surely nothing that can be opened.
 /// (LUKS is not listed: a guest may well have its whole disk encrypted.)
-pub fn not_raw(head: &[u8]) -> Option<&'static str> {
-    const MAGICS: &[(usize, &[u8], &str)] = &[
-        (0, b"QFI\xfb", "qcow2"),
-        (0, b"QED\0", "qed"),
-        (0, b"KDMV", "vmdk"),
-        (0, b"COWD", "vmdk"),
-        (0, b"# Disk DescriptorFile", "vmdk"),
-        (0, b"vhdxfile", "vhdx"),
-        (0, b"conectix", "vpc"),
-        (0x40, b"\x7f\x10\xda\xbe", "vdi"),
-        (0, b"WithoutFreeSpace", "parallels"),
-        (0, b"WithouFreSpacExt", "parallels"),
+pub fn probe(head: &[u8], file: &fs::File, path: &Path) -> Result<Kind> {
+    let name = path.display();
+    if let Some(kind) = magic(head, file) {
+        return Ok(kind);
+    }
+    if let Some(other) = foreign(head) {
+        bail!(
+            "open {name}: it looks like {other}, which kiln cannot open; `qemu-img convert -O qcow2` makes an image of \
+             it that it can, `format=raw` takes the bytes as they are"
+        );
+    }
+    if let Some(tool) = compressed_with(head) {
+        bail!("open {name}: it is compressed with {tool}; unpack it first (`format=raw` takes the bytes as they are)");
+    }
+    Ok(Kind::Raw)
+}
+
+/// The format that these first bytes are the mark of.
+pub fn magic(head: &[u8], file: &fs::File) -> Option<Kind> {
+    const MAGICS: &[(usize, &[u8], Kind)] = &[
+        (0, b"QFI\xfb", Kind::Qcow2),
+        (0, b"KDMV", Kind::Vmdk),
+        (0, b"# Disk DescriptorFile", Kind::Vmdk),
+        (0, b"conectix", Kind::Vpc),
+        (0x40, b"\x7f\x10\xda\xbe", Kind::Vdi),
     ];
-    let is = |(at, magic, _): &&(usize, &[u8], &str)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic));
-    MAGICS.iter().find(is).map(|(_, _, name)| *name)
+    let is = |(at, magic, _): &&(usize, &[u8], Kind)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic));
+    let found = MAGICS.iter().find(is).map(|(_, _, kind)| *kind);
+    found.or_else(|| fixed_vhd(file).then_some(Kind::Vpc))
+}
+
+/// A VHD of fixed size has its mark in its last 512 bytes only.
+fn fixed_vhd(file: &fs::File) -> bool {
+    use std::os::unix::fs::FileExt;
+    let mut footer = [0; 8];
+    let at = file.metadata().ok().and_then(|meta| meta.len().checked_sub(512));
+    at.is_some_and(|at| file.read_exact_at(&mut footer, at).is_ok()) && &footer == b"conectix"
+}
+
+/// The name of a format that kiln has nothing for.
+fn foreign(head: &[u8]) -> Option<&'static str> {
+    const MAGICS: &[(&[u8], &str)] = &[
+        (b"QED\0", "qed"),
+        (b"COWD", "a vmdk of old ESX"),
+        (b"vhdxfile", "vhdx"),
+        (b"WithoutFreeSpace", "parallels"),
+        (b"WithouFreSpacExt", "parallels"),
+    ];
+    MAGICS.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name)
 }
 
 /// The tool that unpacks a file starting with `head`, when it is surely compressed.
-pub fn compressed_with(head: &[u8]) -> Option<&'static str> {
+fn compressed_with(head: &[u8]) -> Option<&'static str> {
     const MAGICS: &[(&[u8], &str)] =
         &[(b"\x1f\x8b\x08", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2")];
     MAGICS.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name)

@@ -1,22 +1,27 @@
-//! Disk images: bytes that a guest reads and writes by offset, whatever holds them. Raw files and block devices so far.
+//! Disk images: bytes that a guest reads and writes by offset, whatever holds them: raw files and block devices, and
+//! qcow2 images with all that they stand on.
 
-#![allow(dead_code)] // the formats that use it come next
+#![allow(dead_code)] // what `kiln image` and the engine need
 
+mod chain;
 mod file;
 mod format;
 mod lock;
+mod overlay;
+mod qcow2;
 mod qcow2_meta;
 mod readonly;
 mod source;
 
 use crate::mem::Slice;
-use anyhow::Result;
+use anyhow::{Context, Result, bail, ensure};
+use chain::Chain;
 use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub use format::Format;
+pub use format::{Format, Kind};
 
 /// The unit of a disk's size; every image is a whole number of them.
 pub const SECTOR: u64 = 512;
@@ -81,7 +86,56 @@ pub enum Writes {
 
 /// Opens and locks an image. The error says what is wrong with which path, and what to do.
 pub fn open(path: &Path, how: &How) -> Result<Box<dyn Image>> {
-    Ok(Box::new(file::File::open(path, how.format, how.readonly)?))
+    match &how.writes {
+        Writes::Image => open_itself(path, how),
+        Writes::Throwaway => overlay::throwaway(path, how.format),
+        Writes::Overlay(new) => overlay::keep(path, how.format, new),
+    }
+}
+
+fn open_itself(path: &Path, how: &How) -> Result<Box<dyn Image>> {
+    if how.readonly {
+        return Ok(Chain::default().open(path, how.format)?.0.into_image());
+    }
+    let (file, meta) = file::open_writable(path)?;
+    file::length(&file, path, &meta)?;
+    let kind = match how.format {
+        Format::Auto => chain::probe(&file, path)?,
+        Format::Known(kind) => kind,
+    };
+    match kind {
+        Kind::Raw => Ok(Box::new(file::File::new(file, &meta, path, false)?)),
+        Kind::Qcow2 => {
+            lock::lock(&file, path, true)?;
+            let mut chain = Chain::default();
+            chain.add(path, &meta)?;
+            writable(file, path, chain)
+        }
+        kind => bail!("open {}: kiln only reads {kind} images; {ADVICE}", path.display()),
+    }
+}
+
+/// What helps with an image that is not written.
+const ADVICE: &str =
+    "add `readonly`, `throwaway` or `keep-as=NEW.qcow2`, or make a qcow2 image of it with `kiln image convert`";
+
+fn writable(file: fs::File, path: &Path, mut chain: Chain) -> Result<Box<dyn Image>> {
+    let name = path.display();
+    let (file, header) = chain::header(file, path)?;
+    let has = |bit| header.incompatible & bit != 0;
+    let mend = format!("`kiln image check --repair {name}` mends it, `readonly` opens it as it is");
+    ensure!(!has(qcow2_meta::header::CORRUPT), "open {name}: it is marked corrupt; {mend}");
+    ensure!(!has(qcow2_meta::header::DIRTY), "open {name}: it was not closed properly; {mend}");
+    ensure!(
+        !chain::read_only(&header),
+        "open {name}: kiln only reads qcow2 images like this one (zstd or extended L2); {ADVICE}"
+    );
+    let backing = match &header.backing {
+        Some(backing) => Some(chain.open_backing(path, backing)?.into_layer()?),
+        None => None,
+    };
+    let layer = qcow2::layer(file, &header, backing, false).with_context(|| format!("open {name}"))?;
+    Ok(Box::new(qcow2::Qcow2::new(layer, &header, false)))
 }
 
 #[cfg(test)]
