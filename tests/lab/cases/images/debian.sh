@@ -26,15 +26,15 @@ kept() {
     up "$default" 2 /dev/vda3
     says kept
     says 'kiln.run: exit status 1'
-    kiln image check kept.qcow2
     unchanged debian.qcow2
 }
 
 entries() {
     kiln run $debian --list-entries >list
     cat list
-    [ "$(grep -cE "Debian GNU/Linux, with Linux ($default|$generic)" list)" = 4 ] || fail "four entries are under the submenu"
-    guest 0 $debian --throwaway --entry "$(sed -nE "s/.*(Debian GNU.Linux, with Linux $generic)( .*)?\$/\1/p" list | head -n 1)"
+    entry=$(sed -nE "s/.*(Debian GNU.Linux, with Linux $generic) .*/\1/p" list | head -n 1)
+    [ -n "$entry" ] || fail "the generic kernel has no entry"
+    guest 0 $debian --throwaway --entry "$entry"
     up "$generic" 1 /dev/vda3
 }
 
