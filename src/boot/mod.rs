@@ -1,9 +1,10 @@
 //! Kernel formats: from a file to bytes in guest memory and a point of entry. A file is known by its content, never by
-//! its name. What the kernel is told (zero page, start info) and the registers it starts with are the architecture's.
+//! its name; and firmware images. What the kernel is told (zero page, start info) and the registers it starts with are the architecture's.
 
 pub mod bytes;
 pub mod bzimage;
 mod elf;
+pub mod firmware;
 mod foreign;
 pub mod initrd;
 mod multiboot;
@@ -15,6 +16,7 @@ pub mod sample;
 mod source;
 mod unpack;
 
+pub use firmware::Firmware;
 pub use initrd::Module;
 pub use release::{is_release, skip_past};
 pub use unpack::{Contents, contents};

@@ -53,6 +53,7 @@ pub fn config(m: &ArgMatches, kernel: PathBuf) -> Result<Config> {
             cmdline: get("append").to_string(),
             decompressor: m.get_flag("boot-decompressor"),
         },
+        firmware: None,
         memory: memory(get("memory")).context("--memory")?,
         topology: topology(get("cpus")).context("--cpus")?,
         devices: devices(m)?,

@@ -3,13 +3,14 @@
 use super::Status;
 use super::flags::{self, path, text};
 use super::result::{self, Details};
-use crate::config::{Config, Device, Reboot};
+use crate::config::{Config, Device, Firmware, FirmwareImage, Options, Reboot};
+use crate::devices;
 use crate::exec;
 use crate::machine::{self, Outcome};
 use crate::sys::term;
 use anyhow::{Context, Result};
 use clap::{ArgAction, ArgMatches, Command};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub fn command() -> Command {
     let flags = [
@@ -26,6 +27,22 @@ pub fn command() -> Command {
             "What a reset of the guest does; without it a triple fault ends the guest and any other reset restarts it",
         )
         .value_parser(["restart", "exit"]),
+        text(
+            "firmware",
+            "FILE",
+            "Start this BIOS or UEFI instead of a kernel: seabios, ovmf, or an image of one; it boots the first disk",
+        )
+        .conflicts_with_all(["cmdline", "append", "initrd", "boot-decompressor"]),
+        path("nvram")
+            .long("nvram")
+            .value_name("FILE")
+            .requires("firmware")
+            .help("Where UEFI keeps its variables, made if it is not there; without it they are forgotten at the end"),
+        path("firmware-log")
+            .long("firmware-log")
+            .value_name("FILE")
+            .requires("firmware")
+            .help("Where the firmware says what it does [default: kiln's log, at level debug]"),
         result::flag(),
     ];
     flags::add(Command::new("run").about("Boot a kernel").args(flags), "512M")
@@ -43,8 +60,18 @@ fn guest(matches: &ArgMatches) -> Result<Outcome> {
 }
 
 fn config(m: &ArgMatches) -> Result<Config> {
-    let kernel = m.get_one::<PathBuf>("KERNEL").map(PathBuf::as_path);
-    let mut config = flags::config(m, exec::kernel::find(kernel)?)?;
+    let file = m.get_one::<PathBuf>("KERNEL").map(PathBuf::as_path);
+    let mut config = match firmware(m) {
+        None => flags::config(m, exec::kernel::find(file)?)?,
+        Some(firmware) => {
+            let mut config = flags::config(m, PathBuf::new())?;
+            config.firmware = Some(firmware);
+            if let Some(image) = file {
+                config.devices.insert(0, first_disk(image, &config.devices)?);
+            }
+            config
+        }
+    };
     config.serial = serial(m, &config.devices);
     match m.get_one::<String>("cmdline") {
         Some(all) => config.payload.cmdline = all.clone(),
@@ -52,6 +79,25 @@ fn config(m: &ArgMatches) -> Result<Config> {
     }
     config.reboot = m.get_one::<String>("reboot").map(|r| if r == "exit" { Reboot::Exit } else { Reboot::Restart });
     Ok(config)
+}
+
+fn firmware(m: &ArgMatches) -> Option<Firmware> {
+    let image = match m.get_one::<String>("firmware")?.as_str() {
+        "seabios" => FirmwareImage::Seabios,
+        "ovmf" => FirmwareImage::Ovmf,
+        file => FirmwareImage::File(file.into()),
+    };
+    let file = |name: &str| m.get_one::<PathBuf>(name).cloned();
+    Some(Firmware { image, nvram: file("nvram"), log: file("firmware-log") })
+}
+
+/// The image that was named without a flag, before the disks that have one.
+fn first_disk(image: &Path, devices: &[Device]) -> Result<Device> {
+    let kind = devices::find("disk")?;
+    let image = image.to_str().with_context(|| format!("{}: is no text", image.display()))?;
+    let options = Options::parse(&format!("path={}", image.replace(',', ",,")), kind.positional())?;
+    let disks = devices.iter().filter(|d| d.kind == kind.name).count();
+    Ok(Device { kind: kind.name, id: format!("{}{disks}", kind.name), options })
 }
 
 fn console(serial: &[String]) -> &'static str {

@@ -18,6 +18,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Config {
     pub payload: Payload,
+    /// Starts the guest in place of the payload.
+    pub firmware: Option<Firmware>,
     pub memory: Ram,
     pub topology: Topology,
     pub devices: Vec<Device>,
@@ -49,6 +51,24 @@ pub struct Payload {
     pub cmdline: String,
     /// Enter a bzImage at its own 64-bit entry instead of unpacking it on the host.
     pub decompressor: bool,
+}
+
+/// A BIOS or UEFI, and what it needs on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firmware {
+    pub image: FirmwareImage,
+    /// Where the variables of UEFI are kept; without it they are forgotten.
+    pub nvram: Option<PathBuf>,
+    /// What the firmware says about itself on its debug port.
+    pub log: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirmwareImage {
+    /// As Debian packages them.
+    Seabios,
+    Ovmf,
+    File(PathBuf),
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -2,5 +2,6 @@
 
 pub mod image;
 pub mod link;
+pub mod nvram;
 pub mod share;
 pub mod stream;

@@ -3,10 +3,10 @@
 use super::{Vcpu, advice, irq};
 use crate::bus::{Door, Doorbells};
 use crate::irq::{Line, Message, Messages};
-use crate::mem::Memory;
+use crate::mem::{Memory, Region};
 use crate::sys::EventFd;
 use anyhow::{Context, Result};
-use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config, kvm_userspace_memory_region};
+use kvm_bindings::{KVM_MEM_READONLY, KVM_PIT_SPEAKER_DUMMY, kvm_pit_config, kvm_userspace_memory_region};
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VmFd};
 use std::sync::Arc;
 
@@ -19,23 +19,32 @@ pub struct Reserved {
 pub struct Vm {
     fd: Arc<VmFd>,
     routes: Arc<irq::Routes>,
+    /// With their first slots.
+    roms: Vec<(u32, Memory)>,
 }
 
 impl Vm {
     /// Memory slots come before the interrupt chips: each slot set later waits for an SRCU grace period,
     /// several milliseconds on some hosts.
     pub fn new(kvm: &Kvm, memory: &Memory, reserved: &Reserved) -> Result<Vm> {
+        Vm::with_roms(kvm, memory, &[], reserved)
+    }
+
+    /// The guest reads `roms` as they are; a store to one leaves the guest as a store to a device does
+    /// (api.rst, KVM_MEM_READONLY).
+    pub fn with_roms(kvm: &Kvm, memory: &Memory, roms: &[Memory], reserved: &Reserved) -> Result<Vm> {
         let fd = create(kvm)?;
-        for (slot, r) in memory.regions().iter().enumerate() {
-            let region = kvm_userspace_memory_region {
-                slot: slot as u32,
-                flags: 0,
-                guest_phys_addr: r.base,
-                memory_size: r.len,
-                userspace_addr: r.host,
-            };
-            // SAFETY: the region is mapped for as long as `memory` lives, which the machine keeps longer than the VM.
-            unsafe { fd.set_user_memory_region(region) }.context("give the VM its memory")?;
+        let mut slots = 0u32..;
+        for (region, slot) in memory.regions().iter().zip(&mut slots) {
+            set_slot(&fd, slot, region, 0).context("give the VM its memory")?;
+        }
+        let mut kept = Vec::new();
+        for rom in roms {
+            let regions = rom.regions();
+            kept.extend(slots.clone().next().map(|first| (first, rom.clone())));
+            for (region, slot) in regions.iter().zip(&mut slots) {
+                set_slot(&fd, slot, region, KVM_MEM_READONLY).context("give the VM its read-only memory")?;
+            }
         }
         fd.set_identity_map_address(reserved.identity_map).context("set identity map address")?;
         fd.set_tss_address(reserved.tss as usize).context("set TSS address")?;
@@ -44,7 +53,18 @@ impl Vm {
         fd.create_pit2(pit).context("create timer")?;
         let fd = Arc::new(fd);
         let routes = Arc::new(irq::Routes::new(fd.clone()));
-        Ok(Vm { fd, routes })
+        Ok(Vm { fd, routes, roms: kept })
+    }
+
+    /// Shows the guest this ROM of [`Vm::with_roms`], or takes it away: then loads from there leave the guest as well.
+    pub fn show_rom(&self, index: usize, on: bool) -> Result<()> {
+        let (first, rom) = self.roms.get(index).with_context(|| format!("there is no ROM {index}"))?;
+        for (region, slot) in rom.regions().iter().zip(*first..) {
+            // A slot of no length is taken away.
+            let region = if on { *region } else { Region { len: 0, ..*region } };
+            set_slot(&self.fd, slot, &region, KVM_MEM_READONLY).context("change read-only memory")?;
+        }
+        Ok(())
     }
 
     pub fn fd(&self) -> &VmFd {
@@ -96,6 +116,20 @@ impl Doorbells for Vm {
         }
         .context("detach doorbell")
     }
+}
+
+/// The memory that `region` is of must live longer than the VM.
+fn set_slot(fd: &VmFd, slot: u32, region: &Region, flags: u32) -> Result<()> {
+    let region = kvm_userspace_memory_region {
+        slot,
+        flags,
+        guest_phys_addr: region.base,
+        memory_size: region.len,
+        userspace_addr: region.host,
+    };
+    // SAFETY: the region is mapped for as long as its memory lives: RAM is kept by the machine longer than the VM, and ROMs
+    // by the VM itself.
+    unsafe { fd.set_user_memory_region(region) }.context("set a memory slot")
 }
 
 /// A signal may interrupt the creation (it allocates a lot): then it is simply tried again.

@@ -3,9 +3,13 @@
 use super::build::Building;
 use crate::arch::{acpi::MmioWindow, layout};
 use crate::bus::Mmio;
-use crate::config::Transport;
+use crate::config::{Config, Transport};
 use crate::devices::{Built, Card, Place};
+use crate::part::Part;
 use crate::pci::{Intx, Root, Windows};
+use crate::platform::i440fx::HostBridge;
+use crate::platform::piix::{self, IsaBridge};
+use crate::platform::piix4::PowerManagement;
 use crate::virtio::mmio::{self, Window};
 use crate::virtio::pci::Function;
 use anyhow::{Context, Result, bail};
@@ -18,7 +22,14 @@ pub(super) type Devices = Vec<(String, Built)>;
 #[derive(Default)]
 pub(super) struct Slots {
     pub windows: Vec<MmioWindow>,
+    /// The disks as firmware names them, in the order of the command line (Open Firmware's device paths).
+    pub boot_order: Vec<String>,
 }
+
+/// Function of the PIIX that has the power management.
+const POWER_FUNCTION: u8 = 3;
+/// The device type of a disk (virtio 1.2, 5.2.1).
+const BLOCK_DEVICE: u32 = 2;
 
 /// Tells a Linux kernel with VIRTIO_MMIO_CMDLINE_DEVICES of `n` windows (kernel-parameters.txt, `virtio_mmio.device`).
 pub(super) fn parameters(n: usize) -> String {
@@ -33,9 +44,9 @@ fn window(n: u64) -> u64 {
 
 impl Building {
     /// `reset` is the port that lies among those of PCI.
-    pub fn attach(&mut self, transport: Transport, devices: Devices, reset: Arc<dyn Mmio>) -> Result<Slots> {
-        match transport {
-            Transport::Pci => self.slots(devices, reset),
+    pub fn attach(&mut self, config: &Config, devices: Devices, reset: Arc<dyn Mmio>) -> Result<Slots> {
+        match config.transport {
+            Transport::Pci => self.slots(devices, reset, config.firmware.is_some()),
             Transport::Mmio => {
                 self.port(layout::RESET, 1, reset)?;
                 self.windows(devices)
@@ -43,19 +54,27 @@ impl Building {
         }
     }
 
-    fn slots(&mut self, devices: Devices, reset: Arc<dyn Mmio>) -> Result<Slots> {
+    fn slots(&mut self, devices: Devices, reset: Arc<dyn Mmio>, firmware: bool) -> Result<Slots> {
+        let mut slots = Slots::default();
         let low = layout::PCI_MMIO..layout::PCI_MMIO_END;
         let (base, len) = layout::mmio64(self.memory.size(), self.address_bits);
         let line = |gsi: u32| Intx { line: self.vm.line(gsi), number: gsi as u8 };
         let windows = Windows { low, high: base..base + len, io: layout::PCI_IO..layout::PCI_IO_END };
         let root = Root::new(&self.mmio, &self.ports, windows, layout::IRQ_INTX.map(line));
         self.port(layout::PCI_CONFIG, 8, root.ports(Some(reset)))?;
-        self.mmio.insert(layout::ECAM, layout::ECAM_LEN, root.ecam())?;
+        if firmware {
+            self.board_of_440fx(&root)?;
+        } else {
+            self.mmio.insert(layout::ECAM, layout::ECAM_LEN, root.ecam())?;
+        }
         for (id, device) in devices {
             let slot = root.free_slot()?;
             let intx = root.intx(slot);
             let card: Arc<dyn Card> = match device {
                 Built::Virtio(device) => {
+                    if device.id() == BLOCK_DEVICE {
+                        slots.boot_order.push(format!("/pci@i0cf8/scsi@{slot:x}/disk@0,0"));
+                    }
                     let (messages, doorbells) = (self.vm.clone(), self.vm.clone());
                     Function::new(&id, device, &self.memory, messages, doorbells, intx)?
                 }
@@ -64,7 +83,18 @@ impl Building {
             root.add(slot, 0, card.clone()).with_context(|| id)?;
             self.parts.push(card);
         }
-        Ok(Slots::default())
+        Ok(slots)
+    }
+
+    /// What firmware looks for in the first two slots.
+    fn board_of_440fx(&mut self, root: &Root) -> Result<()> {
+        let bridge = HostBridge::new();
+        root.set_host_bridge(bridge.clone());
+        let power = PowerManagement::new(layout::PM1A_EVENT);
+        root.add(piix::SLOT, 0, IsaBridge::new())?;
+        root.add(piix::SLOT, POWER_FUNCTION, power.clone())?;
+        self.parts.extend([bridge as Arc<dyn Part>, power]);
+        Ok(())
     }
 
     fn windows(&mut self, devices: Devices) -> Result<Slots> {

@@ -3,9 +3,10 @@
 
 use super::attach::{self, Devices, Slots};
 use super::dump;
+use super::firmware::{self, Firmware};
 use super::gate::Gate;
 use super::vcpu::{Board, Runner};
-use super::{Cpu, Machine};
+use super::{Cpu, Machine, Start};
 use crate::arch::{self, acpi, boot, layout};
 use crate::bus::{Bus, Mmio};
 use crate::config::{Config, Transport};
@@ -44,7 +45,12 @@ impl Machine {
             config.payload.linux_args += &attach::parameters(config.devices.len());
         }
         config.dump.as_deref().map_or(Ok(()), dump::check).context("--dump-on-panic")?;
-        let kernel = boot::Kernel::open(&config.payload)?;
+        let firmware = config.firmware.as_ref().map(Firmware::open).transpose()?;
+        ensure!(
+            firmware.is_none() || config.transport == Transport::Pci,
+            "--firmware: finds no devices on `--transport mmio`; leave it out"
+        );
+        let kernel = if firmware.is_none() { Some(boot::Kernel::open(&config.payload)?) } else { None };
         let apic_ids = arch::cpuid::apic_ids(&config.topology).context("--cpus")?;
         let (events, inbox) = mpsc::channel();
         let notify: Notify = Arc::new(move |request| drop(events.send(request)));
@@ -52,8 +58,9 @@ impl Machine {
 
         let kvm = kvm::open()?;
         let memory = Memory::new(&ranges, config.memory.hugepages).context("--memory")?;
-        let reserved = Reserved { identity_map: layout::IDENTITY_MAP, tss: layout::TSS };
-        let vm = Arc::new(Vm::new(&kvm, &memory, &reserved)?);
+        let usual = Reserved { identity_map: layout::IDENTITY_MAP, tss: layout::TSS };
+        let (roms, reserved) = firmware.as_ref().map_or((&[][..], &usual), |f| (f.roms(), &firmware::RESERVED));
+        let vm = Arc::new(Vm::with_roms(&kvm, &memory, roms, reserved)?);
         let supported = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("ask KVM for CPUID")?;
 
         let (ports, mmio) = (Arc::new(Bus::default()), Arc::new(Bus::default()));
@@ -66,8 +73,12 @@ impl Machine {
         let mut building = Building { ports, mmio, memory, vm, notify, parts: Vec::new(), address_bits };
         let power = building.platform(&config)?;
         let reset = Arc::new(platform::power::ResetPort::new(building.notify.clone()));
-        let slots = building.attach(config.transport, devices, reset)?;
+        let slots = building.attach(&config, devices, reset)?;
         let acpi = board(&config, apic_ids.clone(), &slots, address_bits);
+        let start = match (firmware, kernel) {
+            (Some(firmware), _) => Start::Firmware(firmware.plug(&mut building, &config, &slots, &acpi)?),
+            (None, kernel) => Start::Kernel(kernel.context("nothing to start")?),
+        };
         let Building { ports, mmio, memory, vm, notify, parts, .. } = building;
 
         accept_calls().context("prepare the signal that stops vCPUs")?;
@@ -83,7 +94,7 @@ impl Machine {
         let (debugger, breakpoints) = (None, Arc::default());
         let mut machine = Machine {
             config,
-            kernel,
+            start,
             memory,
             vm,
             acpi,
@@ -96,8 +107,7 @@ impl Machine {
             debugger,
             breakpoints,
         };
-        let entry = machine.load()?;
-        if matches!(entry, boot::Entry::Linux64 { .. } | boot::Entry::Linux32 { .. }) {
+        if machine.load()? {
             warn_of_host();
         }
         machine.let_debugger_in().context("--gdb")?;
@@ -131,9 +141,15 @@ fn open(config: &Config, notify: &Notify) -> Result<Devices> {
 }
 
 fn board(config: &Config, apic_ids: Vec<u32>, slots: &Slots, address_bits: u32) -> acpi::Board {
-    let pci = acpi::PciWindows {
-        mmio32: (layout::PCI_MMIO, layout::PCI_MMIO_END - layout::PCI_MMIO),
-        mmio64: layout::mmio64(config.memory.size, address_bits),
+    let pci = match config.firmware {
+        None => acpi::PciWindows {
+            mmio32: (layout::PCI_MMIO, layout::PCI_MMIO_END - layout::PCI_MMIO),
+            mmio64: layout::mmio64(config.memory.size, address_bits),
+        },
+        Some(_) => {
+            let (mmio32, mmio64) = layout::firmware_windows(config.memory.size, address_bits);
+            acpi::PciWindows { mmio32, mmio64 }
+        }
     };
     acpi::Board {
         apic_ids,
@@ -141,6 +157,7 @@ fn board(config: &Config, apic_ids: Vec<u32>, slots: &Slots, address_bits: u32) 
         pci: (config.transport == Transport::Pci).then_some(pci),
         virtio_mmio: slots.windows.clone(),
         pvpanic: true,
+        firmware: config.firmware.is_some(),
     }
 }
 
@@ -157,6 +174,9 @@ impl Building {
         self.port(layout::PM1A_EVENT, platform::power::LEN, power.clone())?;
         let high = config.memory.size.saturating_sub(layout::HOLE);
         let cmos = Arc::new(platform::cmos::Cmos::new(config.memory.size - high, high, self.vm.line(layout::IRQ_RTC)));
+        if config.firmware.is_some() {
+            cmos.for_firmware(config.topology.cpus().unwrap_or(1));
+        }
         self.port(layout::CMOS, 2, cmos.clone())?;
         let i8042 = platform::i8042::I8042::new(self.vm.line(layout::IRQ_KEYBOARD), notify.clone());
         self.port(layout::I8042_DATA, 1, i8042.data_port())?;

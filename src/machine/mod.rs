@@ -7,6 +7,7 @@ mod attach;
 mod build;
 mod debug;
 mod dump;
+mod firmware;
 mod gate;
 mod supervisor;
 mod vcpu;
@@ -29,7 +30,7 @@ use vcpu::{Board, Runner};
 
 pub struct Machine {
     config: Config,
-    kernel: boot::Kernel,
+    start: Start,
     memory: Memory,
     vm: Arc<Vm>,
     acpi: arch::acpi::Board,
@@ -44,6 +45,12 @@ pub struct Machine {
     debugger: Option<debug::Debugger>,
     /// The debugger's; memory that is new wants them again.
     breakpoints: Arc<Lock<debug::Breakpoints>>,
+}
+
+/// What the first vCPU starts with.
+enum Start {
+    Kernel(boot::Kernel),
+    Firmware(firmware::Image),
 }
 
 /// A vCPU, its thread, and what it was set up with.
@@ -96,17 +103,29 @@ impl Machine {
         Ok(())
     }
 
-    /// Puts tables and payload into memory and the first vCPU at the payload's entry.
-    fn load(&self) -> Result<boot::Entry> {
+    /// Puts what the first vCPU starts with into memory, and the vCPU at its beginning. Says whether that is Linux.
+    fn load(&self) -> Result<bool> {
+        match &self.start {
+            Start::Kernel(kernel) => self.load_kernel(kernel),
+            Start::Firmware(image) => {
+                image.load(&self.memory)?;
+                // A vCPU that was reset is where firmware begins; what a kernel finds set up, it sets up itself.
+                self.cpus.iter().try_for_each(|cpu| arch::vcpu::for_firmware(&cpu.runner.vcpu().lock()))?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn load_kernel(&self, kernel: &boot::Kernel) -> Result<bool> {
         arch::acpi::write(&self.memory, &self.acpi)?;
-        let loaded = self.kernel.load(&self.memory)?;
+        let loaded = kernel.load(&self.memory)?;
         log::info!("{}", loaded.format);
         let first = self.cpus.first().context("a machine without a vCPU")?.runner.vcpu().lock();
         let sregs = first.fd().get_sregs().context("get system registers")?;
         let (regs, sregs) = boot::registers(&loaded.entry, sregs);
         first.fd().set_sregs(&sregs).context("set system registers")?;
         first.fd().set_regs(&regs).context("set registers")?;
-        Ok(loaded.entry)
+        Ok(matches!(loaded.entry, boot::Entry::Linux64 { .. } | boot::Entry::Linux32 { .. }))
     }
 
     /// Ends the vCPU threads.

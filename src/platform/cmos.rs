@@ -38,7 +38,11 @@ mod at {
     pub const EXTENDED_MEMORY_AGAIN: u8 = 0x30;
     pub const CENTURY: u8 = 0x32;
     pub const MEMORY_ABOVE_16M: u8 = 0x34;
+    /// What to boot from: two nibbles, the lower first; in the upper nibble of the other byte a third.
+    pub const BOOT_ORDER: u8 = 0x3d;
     pub const MEMORY_ABOVE_4G: u8 = 0x5b;
+    /// Processors, less one.
+    pub const CPUS: u8 = 0x5f;
 }
 
 /// Register A: an update is in progress; the time must not be read.
@@ -99,6 +103,14 @@ impl Cmos {
     pub fn new(low: u64, high: u64, line: Arc<dyn Line>) -> Cmos {
         let host = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Cmos::with_clock(low, high, line, Box::new(host))
+    }
+
+    /// What a firmware for virtual machines finds there besides.
+    pub fn for_firmware(&self, cpus: u32) {
+        const DISK_THEN_CDROM: u8 = 0x32;
+        let mut state = self.shared.state.lock();
+        state.put(at::BOOT_ORDER, DISK_THEN_CDROM);
+        state.put(at::CPUS, u8::try_from(cpus.saturating_sub(1)).unwrap_or(u8::MAX));
     }
 
     fn with_clock(low: u64, high: u64, line: Arc<dyn Line>, clock: Clock) -> Cmos {

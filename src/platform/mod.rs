@@ -1,10 +1,15 @@
 //! The devices of the board that are not virtio. Each answers port accesses ([`crate::bus::Mmio`]) and is a [`crate::part::Part`].
 
 pub mod cmos;
+pub mod debug_console;
 pub mod debug_exit;
+pub mod fw_cfg;
+pub mod i440fx;
 pub mod i8042;
-#[allow(dead_code)] // the board gets it with its IDE controller, and for firmware
+pub mod pflash;
 pub mod piix;
+pub mod piix4;
+pub mod port92;
 pub mod power;
 pub mod pvpanic;
 

@@ -96,6 +96,7 @@ fn config(args: &SelftestArgs, transport: Transport, ends: &Ends) -> Result<Conf
     };
     Ok(Config {
         payload,
+        firmware: None,
         memory: Ram { size: args.memory.0, hugepages: None },
         topology: Topology { sockets: 1, cores: args.cpus, threads: 1 },
         devices,

@@ -17,6 +17,13 @@
 //!     0xfec00000  IOAPIC
 //!     0xfee00000  local APICs, MSI window
 //!     0xfffbc000  identity map page, TSS (Intel, used by KVM)
+//!
+//! with --firmware (SeaBIOS, OVMF), which makes its own tables and assigns BARs itself
+//!        0xe0000  the end of a BIOS image, in RAM as all from 0xc0000 on
+//!     0x80000000  or above low RAM: 32-bit BARs, to 0xfec00000; there is no ECAM
+//!     0xfeffc000  identity map page, TSS
+//!     0xff000000  flash memory at the latest: variables, then the firmware, which ends at 4 GiB
+//!
 //!    0x100000000  RAM above 4 GiB, then 64-bit BARs
 //! ```
 
@@ -48,6 +55,17 @@ pub const IDENTITY_MAP: u64 = 0xfffb_c000;
 pub const TSS: u64 = 0xfffb_d000;
 pub const RAM_ABOVE: u64 = 0x1_0000_0000;
 
+/// Under firmware: KVM's pages are below the flash memory, which ends at 4 GiB and may have 16 MiB.
+pub const FIRMWARE_IDENTITY_MAP: u64 = 0xfeff_c000;
+pub const FIRMWARE_TSS: u64 = 0xfeff_d000;
+pub const FLASH: u64 = 0xff00_0000;
+pub const FLASH_END: u64 = 0x1_0000_0000;
+/// The end of a BIOS is also below 1 MiB, from here on at most.
+pub const BIOS: u64 = 0xe_0000;
+pub const BIOS_END: u64 = 0x10_0000;
+/// Where firmware for a 440FX puts 32-bit BARs: above RAM, but not below this, to the IOAPIC.
+pub const FIRMWARE_MMIO: u64 = 0x8000_0000;
+
 /// Interrupt numbers (global system interrupts; below 16 also ISA lines). Each is the IOAPIC's pin of that number,
 /// 0 (the PIT) too: KVM connects them so from the start, and another connection costs milliseconds.
 pub const IRQ_KEYBOARD: u32 = 1;
@@ -76,6 +94,10 @@ pub const PCI_IO_END: u64 = 0x1_0000;
 pub const PM1A_EVENT: u16 = 0x600;
 pub const PM1A_CONTROL: u16 = 0x604;
 pub const PM_TIMER: u16 = 0x608;
+/// Firmware's: configuration (QEMU's), log, fast A20 and reset.
+pub const FW_CFG: u16 = 0x510;
+pub const DEBUG_CONSOLE: u16 = 0x402;
+pub const PORT_92: u16 = 0x92;
 /// Sleep type (PM1 control, bits 12:10) that powers off.
 pub const S5_SLP_TYP: u8 = 5;
 
@@ -96,6 +118,15 @@ pub fn mmio64(ram: u64, bits: u32) -> (u64, u64) {
     let base = ram_end(ram).next_multiple_of(STEP);
     let reached = base + STEP <= 1u64.checked_shl(bits).unwrap_or(u64::MAX);
     (base, if reached { STEP } else { 0 })
+}
+
+/// Where firmware may put BARs, as (base, length): 32-bit ones, then 64-bit ones, both above RAM of `ram` bytes.
+pub fn firmware_windows(ram: u64, bits: u32) -> ((u64, u64), (u64, u64)) {
+    const GIB: u64 = 1 << 30;
+    let low = ram.clamp(FIRMWARE_MMIO, HOLE);
+    let high = ram_end(ram).max(RAM_ABOVE).next_multiple_of(GIB);
+    let end = 1u64.checked_shl(bits).unwrap_or(u64::MAX);
+    ((low, IOAPIC - low), (high, end.saturating_sub(high)))
 }
 
 /// The first address above guest RAM of `size` bytes.

@@ -10,6 +10,8 @@ const MTRR_DEF_TYPE: u32 = 0x2ff;
 /// Fixed-range and variable-range MTRRs.
 const MTRR_FIXED: [u32; 11] = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
 const MTRR_VARIABLE: std::ops::Range<u32> = 0x200..0x210;
+/// MTRRs are off.
+pub const MEMORY_TYPES_POWER_ON: [(u32, u64); 1] = [(MTRR_DEF_TYPE, 0)];
 const MISC_ENABLE: u32 = 0x1a0;
 const PAT: u32 = 0x277;
 /// Write-back, write-through, uncached minus, uncached; twice (SDM 3A, 12.12.4).

@@ -18,6 +18,11 @@ pub fn setup(vcpu: &Vcpu, cpuid: &CpuId) -> Result<()> {
     msr::set(vcpu, &msr::boot(cpuid))
 }
 
+/// After `setup` or `reset`: as a processor is for firmware, which sets memory types itself.
+pub fn for_firmware(vcpu: &Vcpu) -> Result<()> {
+    msr::set(vcpu, &msr::MEMORY_TYPES_POWER_ON)
+}
+
 /// Puts a vCPU that has run into the state that `setup` left it in. `cpuid` is what it was set up with.
 /// No vCPU of the machine may be running.
 pub fn reset(vcpu: &Vcpu, cpuid: &CpuId, apic_id: u32) -> Result<()> {

@@ -31,7 +31,9 @@ pub fn dsdt(board: &Board) -> Result<Vec<u8>> {
     }
     if let Some(windows) = &board.pci {
         host_bridge(&mut devices, windows)?;
-        motherboard().to(&mut devices);
+        if !board.firmware {
+            motherboard().to(&mut devices);
+        }
     }
     let mut body = Scope::raw("_SB_".into(), devices);
     let typ = layout::S5_SLP_TYP;

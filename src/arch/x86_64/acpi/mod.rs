@@ -9,8 +9,11 @@
 
 mod dsdt;
 mod fixed;
+mod loader;
 mod madt;
 mod table;
+
+pub use loader::{Files, files};
 
 use super::layout;
 use crate::mem::Memory;
@@ -26,6 +29,8 @@ pub struct Board {
     pub pci: Option<PciWindows>,
     pub virtio_mmio: Vec<MmioWindow>,
     pub pvpanic: bool,
+    /// Firmware puts the tables into memory, and PCI has no ECAM.
+    pub firmware: bool,
 }
 
 /// Where the PCI host bridge forwards to, as (base, length in bytes): windows for BARs below and above 4 GiB.
@@ -52,45 +57,53 @@ const TABLES: usize = 0x80;
 
 /// Puts all tables at layout::ACPI. Errors when they do not fit, or the board has a device where none can be.
 pub fn write(memory: &Memory, board: &Board) -> Result<()> {
-    let image = image(board)?;
+    let image = image(board, layout::ACPI as u32)?;
     let room = layout::ACPI_END - layout::ACPI;
-    ensure!(image.len() as u64 <= room, "ACPI tables of {} bytes, room for {room}", image.len());
-    memory.write(layout::ACPI, &image).context("write ACPI tables")
+    ensure!(image.bytes.len() as u64 <= room, "ACPI tables of {} bytes, room for {room}", image.bytes.len());
+    memory.write(layout::ACPI, &image.bytes).context("write ACPI tables")
 }
 
-fn image(board: &Board) -> Result<Vec<u8>> {
-    let mut image = Image(vec![0; TABLES]);
+/// The tables as they are at `base`.
+fn image(board: &Board, base: u32) -> Result<Image> {
+    let mut image = Image { bytes: vec![0; TABLES], base, tables: Vec::new() };
     let dsdt = image.add(&dsdt::dsdt(board)?);
-    let mut tables = vec![image.add(&fixed::fadt(dsdt, address(FACS)))];
+    let mut tables = vec![image.add(&fixed::fadt(dsdt, image.address(FACS)))];
     tables.push(image.add(&madt::madt(board)));
-    if board.pci.is_some() {
+    if board.pci.is_some() && !board.firmware {
         tables.push(image.add(&fixed::mcfg()));
     }
     let rsdt = image.add(&fixed::rsdt(&tables));
     let xsdt = image.add(&fixed::xsdt(&tables));
     image.put(0, &fixed::rsdp(rsdt, xsdt));
     image.put(FACS, &fixed::facs());
-    Ok(image.0)
+    Ok(image)
 }
 
-/// Where a byte of the image is for the guest. It fits: `write` checks the length.
-fn address(offset: usize) -> u32 {
-    (layout::ACPI as u32).saturating_add(offset as u32)
+struct Image {
+    bytes: Vec<u8>,
+    base: u32,
+    /// Signature, offset and length of each table with a header.
+    tables: Vec<([u8; 4], usize, usize)>,
 }
-
-struct Image(Vec<u8>);
 
 impl Image {
+    /// Where a byte of the image is for the guest. It fits: the length is checked at the end.
+    fn address(&self, offset: usize) -> u32 {
+        self.base.saturating_add(offset as u32)
+    }
+
     /// Appends a table; says its address.
     fn add(&mut self, table: &[u8]) -> u32 {
-        let at = self.0.len().next_multiple_of(16);
-        self.0.resize(at, 0);
-        self.0.extend_from_slice(table);
-        address(at)
+        let at = self.bytes.len().next_multiple_of(16);
+        self.bytes.resize(at, 0);
+        self.bytes.extend_from_slice(table);
+        let signature = table.first_chunk().copied().unwrap_or_default();
+        self.tables.push((signature, at, table.len()));
+        self.address(at)
     }
 
     fn put(&mut self, at: usize, table: &[u8]) {
-        for (byte, new) in self.0.iter_mut().skip(at).zip(table) {
+        for (byte, new) in self.bytes.iter_mut().skip(at).zip(table) {
             *byte = *new;
         }
     }
