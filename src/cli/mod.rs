@@ -5,7 +5,7 @@ mod doctor;
 mod exec;
 mod flags;
 mod generate;
-
+mod image;
 mod result;
 mod run;
 mod selftest;
@@ -31,6 +31,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "run", command: run::command, run: run::run },
     Verb { name: "exec", command: exec::command, run: exec::run },
     Verb { name: "ci", command: ci::command, run: ci::run },
+    Verb { name: "image", command: image::command, run: image::run },
     Verb { name: "doctor", command: doctor::command, run: doctor::run },
     Verb { name: "selftest", command: selftest::command, run: selftest::run },
     Verb { name: "completions", command: generate::completions_command, run: generate::completions },

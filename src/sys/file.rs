@@ -1,9 +1,11 @@
 //! What std does not offer for files and block devices: holes, zeroes, sizes, and locks on byte ranges.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -47,6 +49,21 @@ pub fn wait_for_data(file: &File) -> io::Result<()> {
 /// A new file in `dir` that has no name, and is gone when it is closed.
 pub fn nameless(dir: &Path) -> io::Result<File> {
     File::options().read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(dir)
+}
+
+/// A new file in `dir` that gets a name later, by [`link`].
+pub fn unnamed(dir: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).mode(0o666).custom_flags(libc::O_TMPFILE).open(dir)
+}
+
+/// Gives such a file a name, which nobody may have yet.
+pub fn link(file: &File, path: &Path) -> io::Result<()> {
+    let wrap = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let from = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(wrap)?;
+    let to = CString::new(path.as_os_str().as_bytes()).map_err(wrap)?;
+    let (here, flags) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
+    // SAFETY: two C strings.
+    check(unsafe { libc::linkat(here, from.as_ptr(), here, to.as_ptr(), flags) }).map(drop)
 }
 
 /// Tells a block device that nobody needs `at..at+len` any more; it may read as anything.

@@ -63,8 +63,8 @@ fn refuse(file: &File, path: &Path, writable: bool) -> Result<()> {
 }
 
 /// The process that has locks on the same file. Open file description locks do not carry a PID,
-/// so this looks through /proc, and sees only what the user may see. Only used to explain an error.
-fn holder(file: &File) -> Option<(u32, String)> {
+/// so this looks through /proc, and sees only what the user may see: to tell people, and no more.
+pub fn holder(file: &File) -> Option<(u32, String)> {
     let ours = file.metadata().ok()?;
     let me = std::process::id();
     let mut pids: Vec<u32> =

@@ -7,6 +7,7 @@ mod chain;
 mod file;
 mod format;
 mod lock;
+pub mod offline;
 mod overlay;
 mod qcow2;
 mod qcow2_meta;

@@ -74,7 +74,7 @@ pub fn create(file: fs::File, size: u64, backing: Option<(String, Kind)>) -> Res
 }
 
 /// What the image at `from` calls the file `to`: relative where both are in the same tree of directories.
-fn relative(from: &Path, to: &Path) -> Result<String> {
+pub fn relative(from: &Path, to: &Path) -> Result<String> {
     let parent = from.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let dir = parent.canonicalize().with_context(|| format!("create {}", from.display()))?;
     let to = to.canonicalize().with_context(|| format!("look at {}", to.display()))?;
