@@ -23,6 +23,7 @@ mod kvm;
 mod pci;
 mod printk;
 
+mod bootable;
 mod platform;
 mod virtio;
 

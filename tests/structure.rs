@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["bus", "config", "event", "irq", "klog", "ktap", "part"],
     &["mem"],
     &["agent", "boot", "host", "kvm", "pci", "printk"],
-    &["platform", "virtio"],
+    &["bootable", "platform", "virtio"],
     &["arch", "devices"],
     &["machine"],
     &["ci", "exec", "selftest"],

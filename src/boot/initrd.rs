@@ -25,7 +25,7 @@ pub struct Module {
 
 enum Source {
     File(PathBuf, File),
-    Built(Arc<Archive>),
+    Made(String, Arc<Archive>),
 }
 
 impl Module {
@@ -42,7 +42,12 @@ impl Module {
 
     /// One that kiln made.
     pub fn built(archive: Arc<Archive>) -> Module {
-        Module { len: archive.len(), source: Source::Built(archive), string: String::new() }
+        Module { len: archive.len(), source: Source::Made("made by kiln".to_string(), archive), string: String::new() }
+    }
+
+    /// One that was in an image; messages call it `name`.
+    pub fn found(name: &str, archive: Arc<Archive>) -> Module {
+        Module { len: archive.len(), source: Source::Made(name.to_string(), archive), string: name.to_string() }
     }
 
     /// Reads the file to guest address `at`.
@@ -50,7 +55,7 @@ impl Module {
         let into = memory.slice(at, usize::try_from(self.len)?)?;
         match &self.source {
             Source::File(path, file) => fill(file, 0, &into).with_context(|| format!("initrd {}", path.display())),
-            Source::Built(archive) => gather(archive, into).context("initrd made by kiln"),
+            Source::Made(name, archive) => gather(archive, into).with_context(|| format!("initrd {name}")),
         }
     }
 }

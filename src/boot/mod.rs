@@ -75,10 +75,25 @@ pub struct Placed {
 impl Image {
     /// Opens and recognises a kernel; reads no more than its headers.
     pub fn open(path: &Path) -> Result<Image> {
-        let name = || format!("kernel {}", path.display());
-        let (file, len) = open(path).with_context(name)?;
-        let form = recognise(&file, len).with_context(name)?;
+        let (file, len) = open(path).with_context(|| format!("kernel {}", path.display()))?;
+        Image::new(path, file, len)
+    }
+
+    /// The same of a file that is open; messages call it `name`.
+    pub fn of(name: &Path, file: &File) -> Result<Image> {
+        let open = || -> std::io::Result<_> { Ok((file.try_clone()?, file.metadata()?.len())) };
+        let (file, len) = open().with_context(|| format!("kernel {}", name.display()))?;
+        Image::new(name, file, len)
+    }
+
+    fn new(path: &Path, file: File, len: u64) -> Result<Image> {
+        let form = recognise(&file, len).with_context(|| format!("kernel {}", path.display()))?;
         Ok(Image { path: path.to_path_buf(), file, len, form })
+    }
+
+    /// Whether nothing but a multiboot header says that it is a kernel. Boot loaders on disks have one, too.
+    pub fn is_raw_multiboot(&self) -> bool {
+        matches!(&self.form, Form::Plain(program) if program.class == program::Class::Raw)
     }
 
     pub fn path(&self) -> &Path {

@@ -47,6 +47,7 @@ pub fn config(m: &ArgMatches, kernel: PathBuf) -> Result<Config> {
     Ok(Config {
         payload: Payload {
             kernel,
+            found: None,
             initrd: m.get_many::<PathBuf>("initrd").map(|i| i.cloned().collect()).unwrap_or_default(),
             built: None,
             linux_args: String::new(),
@@ -147,7 +148,7 @@ pub fn timeout(text: &str) -> Result<std::time::Duration> {
 }
 
 /// The devices in the order of their flags on the command line, numbered by kind.
-fn devices(m: &ArgMatches) -> Result<Vec<Device>> {
+pub fn devices(m: &ArgMatches) -> Result<Vec<Device>> {
     let mut found = Vec::new();
     for &kind in KINDS {
         let values = m.get_many::<String>(kind.name).into_iter().flatten();

@@ -1,5 +1,7 @@
 //! `kiln run`: from flags to a [`Config`], to a running machine.
 
+mod image;
+
 use super::Status;
 use super::flags::{self, path, text};
 use super::result::{self, Details};
@@ -9,15 +11,27 @@ use crate::exec;
 use crate::machine::{self, Outcome};
 use crate::sys::term;
 use anyhow::{Context, Result};
-use clap::{ArgAction, ArgMatches, Command};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::{Path, PathBuf};
+
+/// Memory of a guest whose disk image brings its kernel: as a rule it is a whole system, often a desktop.
+const IMAGE_MEMORY: u64 = 2 << 30;
 
 pub fn command() -> Command {
     let flags = [
         path("KERNEL").help(
-            "Kernel: bzImage, ELF (64-bit, PVH, multiboot) by content, or a kernel build tree; without one: \
-             ./arch/x86/boot/bzImage, ./vmlinux, /boot/vmlinuz-$(uname -r)",
+            "Kernel: bzImage, ELF (64-bit, PVH, multiboot) by content, or a kernel build tree; or a disk image, which \
+             becomes the first disk and has the kernel in it. Without one: ./arch/x86/boot/bzImage, ./vmlinux, what \
+             is on the first --disk, /boot/vmlinuz-$(uname -r)",
         ),
+        text("entry", "ENTRY", "Boot this entry of the image: a number of --list-entries, or a title")
+            .conflicts_with("list-entries"),
+        Arg::new("list-entries")
+            .long("list-entries")
+            .action(ArgAction::SetTrue)
+            .help("Show what the image has to boot, and end"),
+        Arg::new("json").long("json").action(ArgAction::SetTrue).requires("list-entries").help("Print JSON"),
         text("cmdline", "ARGS", "Kernel arguments in place of the default ones").conflicts_with("append"),
         text("serial", "STREAM", "Behind ttyS0, ttyS1, ..: stdio, none, file=PATH, pty, unix=PATH [default: stdio]")
             .action(ArgAction::Append),
@@ -32,7 +46,7 @@ pub fn command() -> Command {
             "FILE",
             "Start this BIOS or UEFI instead of a kernel: seabios, ovmf, or an image of one; it boots the first disk",
         )
-        .conflicts_with_all(["cmdline", "append", "initrd", "boot-decompressor"]),
+        .conflicts_with_all(["cmdline", "append", "initrd", "boot-decompressor", "entry", "list-entries"]),
         path("nvram")
             .long("nvram")
             .value_name("FILE")
@@ -49,6 +63,10 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Status> {
+    if matches.get_flag("list-entries") {
+        image::list(&listed(matches)?, matches.get_flag("json"))?;
+        return Ok(Status::Success);
+    }
     result::tell(matches, guest(matches).map(|outcome| (outcome.into(), Details::default())))
 }
 
@@ -60,22 +78,20 @@ fn guest(matches: &ArgMatches) -> Result<Outcome> {
 }
 
 fn config(m: &ArgMatches) -> Result<Config> {
-    let file = m.get_one::<PathBuf>("KERNEL").map(PathBuf::as_path);
-    let mut config = match firmware(m) {
-        None => flags::config(m, exec::kernel::find(file)?)?,
-        Some(firmware) => {
-            let mut config = flags::config(m, PathBuf::new())?;
-            config.firmware = Some(firmware);
-            if let Some(image) = file {
-                config.devices.insert(0, first_disk(image, &config.devices)?);
-            }
-            config
-        }
-    };
+    let mut config = flags::config(m, PathBuf::new())?;
     config.serial = serial(m, &config.devices);
-    match m.get_one::<String>("cmdline") {
-        Some(all) => config.payload.cmdline = all.clone(),
-        None => config.payload.linux_args = console(&config.serial).to_string(),
+    config.firmware = firmware(m);
+    if config.firmware.is_some() {
+        if let Some(image) = kernel(m) {
+            config.devices.insert(0, disk(image, &config.devices)?);
+        }
+    } else if !from_image(m, &mut config)? {
+        config.payload.kernel = exec::kernel::find(kernel(m))?;
+        config.payload.linux_args = console(&config.serial).to_string();
+    }
+    if let Some(all) = m.get_one::<String>("cmdline") {
+        config.payload.cmdline = all.clone();
+        config.payload.linux_args.clear();
     }
     config.reboot = m.get_one::<String>("reboot").map(|r| if r == "exit" { Reboot::Exit } else { Reboot::Restart });
     Ok(config)
@@ -91,13 +107,80 @@ fn firmware(m: &ArgMatches) -> Option<Firmware> {
     Some(Firmware { image, nvram: file("nvram"), log: file("firmware-log") })
 }
 
-/// The image that was named without a flag, before the disks that have one.
-fn first_disk(image: &Path, devices: &[Device]) -> Result<Device> {
+fn kernel(m: &ArgMatches) -> Option<&Path> {
+    m.get_one::<PathBuf>("KERNEL").map(PathBuf::as_path)
+}
+
+/// The disk whose entries are to be shown.
+fn listed(m: &ArgMatches) -> Result<Options> {
+    let disk = match kernel(m) {
+        Some(image) => Some(disk(image, &[])?),
+        None => flags::devices(m)?.into_iter().find(is_disk),
+    };
+    disk.map(|d| d.options).context("--list-entries: name an image: kiln run IMAGE --list-entries")
+}
+
+/// Takes the kernel from the image that was named, or from the first disk. False: it is to be found elsewhere.
+fn from_image(m: &ArgMatches, config: &mut Config) -> Result<bool> {
+    let entry = m.get_one::<String>("entry").map(String::as_str);
+    let size = m.value_source("memory").filter(|s| *s == ValueSource::DefaultValue).map(|_| IMAGE_MEMORY);
+    let size = size.unwrap_or(config.memory.size);
+    let named = kernel(m).filter(|file| entry.is_some() || image::is(file));
+    if let Some(file) = named {
+        let disk = disk(file, &config.devices)?;
+        let chosen = image::choose(&disk.options, entry, size)?;
+        config.devices.insert(0, disk);
+        boot(config, chosen, size, 0)?;
+        return Ok(true);
+    }
+    let Some(at) = config.devices.iter().position(is_disk).filter(|_| kernel(m).is_none()) else { return Ok(false) };
+    if entry.is_none() && exec::kernel::is_built_here() {
+        return Ok(false);
+    }
+    let Some(disk) = config.devices.get(at) else { return Ok(false) };
+    match image::choose(&disk.options, entry, size) {
+        Ok(chosen) => boot(config, chosen, size, at).map(|()| true),
+        Err(e) if entry.is_some() => Err(e.context(format!("--disk {}", disk.options))),
+        Err(e) => {
+            // It may be a disk of data.
+            eprintln!("kiln: {e:#}");
+            Ok(false)
+        }
+    }
+}
+
+/// Boots what was chosen of the disk that is device `at`.
+fn boot(config: &mut Config, chosen: image::Chosen, size: u64, at: usize) -> Result<()> {
+    config.memory.size = size;
+    config.payload.kernel = chosen.kernel;
+    config.payload.found = Some(chosen.found);
+    let mut options = chosen.options;
+    if image::wants_ide(&options)
+        && let Some(disk) = config.devices.get_mut(at)
+    {
+        let choice = disk.options.get("bus", Some("")).unwrap_or_else(|_| String::new());
+        let kind = devices::find(disk.kind)?;
+        if choice.is_empty() && kind.options.iter().any(|o| o.name == "bus") {
+            disk.options = Options::parse(&format!("{},bus=ide", disk.options), kind.positional())?;
+        } else if choice != "ide" {
+            options = image::on_virtio(&options);
+        }
+    }
+    config.payload.linux_args = image::arguments(&options, console(&config.serial));
+    Ok(())
+}
+
+/// An image that was named without a flag, as a disk.
+fn disk(image: &Path, devices: &[Device]) -> Result<Device> {
     let kind = devices::find("disk")?;
-    let image = image.to_str().with_context(|| format!("{}: is no text", image.display()))?;
-    let options = Options::parse(&format!("path={}", image.replace(',', ",,")), kind.positional())?;
-    let disks = devices.iter().filter(|d| d.kind == kind.name).count();
-    Ok(Device { kind: kind.name, id: format!("{}{disks}", kind.name), options })
+    let path = image.to_str().with_context(|| format!("{}: its name is no text", image.display()))?;
+    let options = Options::parse(&format!("path={}", path.replace(',', ",,")), kind.positional())?;
+    let number = devices.iter().filter(|d| is_disk(d)).count();
+    Ok(Device { kind: kind.name, id: format!("{}{number}", kind.name), options })
+}
+
+fn is_disk(device: &Device) -> bool {
+    device.kind == "disk"
 }
 
 fn console(serial: &[String]) -> &'static str {

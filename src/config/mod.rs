@@ -11,6 +11,7 @@ pub use gdb::{Gdb, Listen};
 pub use options::{OptionDoc, Options};
 pub use values::{Mac, Size, Switch};
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct Config {
 #[derive(Debug, Clone, Default)]
 pub struct Payload {
     pub kernel: PathBuf,
+    /// The files themselves, where they are not the host's: `kernel` is then what messages call the kernel.
+    pub found: Option<Found>,
     /// Initial RAM disks in order (a multiboot kernel's modules).
     pub initrd: Vec<PathBuf>,
     /// An initial RAM disk of kiln's own; it follows the others.
@@ -69,6 +72,14 @@ pub enum FirmwareImage {
     Seabios,
     Ovmf,
     File(PathBuf),
+}
+
+/// A kernel and its initial RAM disks that were in an image. They come before those of the host.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub kernel: Arc<File>,
+    /// What messages call each, and what is in it.
+    pub initrd: Vec<(String, Arc<Archive>)>,
 }
 
 #[derive(Debug, Clone, Copy)]

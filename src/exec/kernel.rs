@@ -70,6 +70,11 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf> {
     }
 }
 
+/// Whether a kernel was built where the user stands.
+pub fn is_built_here() -> bool {
+    in_tree(Path::new("")).is_some()
+}
+
 /// The release of the kernel that runs here.
 fn running() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_string()

@@ -59,11 +59,16 @@ pub struct Loaded {
 impl Kernel {
     /// Opens the kernel and the initial RAM disks. Errors name the file.
     pub fn open(payload: &Payload) -> Result<Kernel> {
-        let image = Image::open(&payload.kernel)?;
+        let image = match &payload.found {
+            Some(found) => Image::of(&payload.kernel, &found.kernel)?,
+            None => Image::open(&payload.kernel)?,
+        };
         let arguments = image.setup().is_none();
         let files = payload.initrd.iter().map(|path| Module::open(path, arguments));
         let built = payload.built.iter().map(|archive| Ok(Module::built(archive.clone())));
-        let modules = files.chain(built).collect::<Result<_>>()?;
+        let found = payload.found.iter().flat_map(|f| &f.initrd);
+        let found = found.map(|(name, archive)| Ok(Module::found(name, archive.clone())));
+        let modules = found.chain(files).chain(built).collect::<Result<_>>()?;
         let cmdline = payload.cmdline.trim().to_string();
         let linux_cmdline = format!("{} {cmdline}", payload.linux_args.trim()).trim().to_string();
         // Of other files it is known only when they are loaded whether they are Linux.

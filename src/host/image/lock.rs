@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 const HELD: i64 = 100;
 const DENIED: i64 = 200;
@@ -22,9 +23,27 @@ const READ: i64 = 0;
 const WRITE: i64 = 1;
 const RESIZE: i64 = 3;
 
+/// How often to look again for locks that nobody seems to have, and after which time.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// A reader lets nobody write; a writer nobody else. Lasts until `file` is closed.
 pub fn lock(file: &File, path: &Path, writable: bool) -> Result<()> {
-    match exclude(file, writable) {
+    let mut tries = TRIES;
+    loop {
+        match exclude(file, writable) {
+            // A ring of io_uring lets go of its file some time after its process has ended.
+            Ok(false) if tries > 0 && holder(file).is_none() => {
+                tries -= 1;
+                std::thread::sleep(PAUSE);
+            }
+            result => return said(result, file, path, writable),
+        }
+    }
+}
+
+fn said(result: io::Result<bool>, file: &File, path: &Path, writable: bool) -> Result<()> {
+    match result {
         Ok(true) => Ok(()),
         Ok(false) => refuse(file, path, writable),
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => refuse(file, path, writable),
