@@ -1,4 +1,5 @@
-//! Network device (virtio 1.2, 5.1): frames between the driver's queues and a link of the host.
+//! Network device (virtio 1.2, 5.1): frames between the driver's queues and a link of the host. Or a card of old machines
+//! on the same link.
 //!
 //! ```text
 //! queue 0, 1      receiveq1, transmitq1
@@ -13,11 +14,13 @@ use crate::config::values::Maybe;
 use crate::config::{Mac, Switch};
 use crate::host::link::{self, HEADER, LARGEST, Link, Offloads, SHORT_HEADER};
 use crate::mem::Slice;
+use crate::platform::e1000::E1000;
 use crate::spec;
 use crate::virtio::{Chain, ConfigSpace, Device, Io};
 use anyhow::{Context, Result, bail, ensure};
 use receive::{Next, Receiver, Rules};
 use std::io::ErrorKind;
+use std::str::FromStr;
 use virtio_bindings::{virtio_config::VIRTIO_F_VERSION_1, virtio_net::*};
 
 spec! {
@@ -30,6 +33,8 @@ spec! {
         loopback: Switch = "off",
         /// The card's address. Without one it follows from the host and the link, the same each time.
         mac: Maybe<Mac> = "",
+        /// The card that the guest finds: virtio, or e1000 for a guest without a driver for that.
+        model: Model = "virtio",
         /// Pairs of queues, 1 to 16; several for a tap only.
         queues: u16 = "1",
         /// The largest packet that the guest should use, in bytes.
@@ -49,15 +54,56 @@ pub static KIND: Kind = Kind {
             // virtio 1.2, 5.1.4.1
             ensure!(mtu >= MTU_LEAST, "`mtu={mtu}`: want {MTU_LEAST} to 65535");
         }
-        let kind = spec.link()?;
-        let pairs = usize::from(spec.queues);
-        let mac = spec.mac.0.unwrap_or_else(|| stable_mac(&kind));
-        Ok(Built::virtio(Net::new(link::open(&kind, pairs)?, pairs, mac, spec.mtu.0)))
+        match spec.model {
+            Model::Virtio => spec.virtio(),
+            Model::E1000 => spec.e1000(),
+        }
     },
     sample: "loopback",
 };
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    Virtio,
+    E1000,
+}
+
+impl FromStr for Model {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Model, &'static str> {
+        match text {
+            "virtio" => Ok(Model::Virtio),
+            "e1000" => Ok(Model::E1000),
+            _ => Err("want virtio or e1000"),
+        }
+    }
+}
+
 impl Spec {
+    fn virtio(&self) -> Result<Built> {
+        let kind = self.link()?;
+        let pairs = usize::from(self.queues);
+        let link = link::open(&kind, pairs)?;
+        Ok(Built::virtio(Net::new(link, pairs, self.mac(&kind), self.mtu.0)))
+    }
+
+    fn e1000(&self) -> Result<Built> {
+        ensure!(self.queues == 1, "`queues={}`: an e1000 has one pair", self.queues);
+        if let Some(mtu) = self.mtu.0 {
+            bail!("`mtu={mtu}`: an e1000 cannot tell the guest");
+        }
+        let kind = self.link()?;
+        let (link, mac) = (link::open(&kind, 1)?, self.mac(&kind));
+        Ok(Built::Card(Box::new(move |place| {
+            Ok(E1000::new(place.id, mac, link, place.memory, place.intx.clone())?)
+        })))
+    }
+
+    fn mac(&self, kind: &link::Kind) -> Mac {
+        self.mac.0.unwrap_or_else(|| stable_mac(kind))
+    }
+
     fn link(&self) -> Result<link::Kind> {
         let tap = self.tap.0.clone();
         // `--net loopback`: a bare first value is the tap's name.

@@ -55,6 +55,12 @@ pub fn send(fd: BorrowedFd<'_>, skip: usize, parts: &[Slice]) -> io::Result<usiz
     retry(|| unsafe { libc::writev(fd.as_raw_fd(), iov.as_ptr(), iov.len() as libc::c_int) })
 }
 
+/// Sends `message`, which lies in memory of our own.
+pub fn send_own(fd: BorrowedFd<'_>, message: &[u8]) -> io::Result<usize> {
+    // SAFETY: the buffer and its length; the kernel only copies out of it.
+    retry(|| unsafe { libc::write(fd.as_raw_fd(), message.as_ptr().cast(), message.len()) })
+}
+
 /// Copies `data` to byte `at` of `parts`, across them; says how much fitted.
 pub fn copy_from<'a>(parts: impl IntoIterator<Item = &'a Slice>, mut at: usize, mut data: &[u8]) -> usize {
     let mut done = 0;

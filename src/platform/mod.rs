@@ -3,6 +3,7 @@
 pub mod cmos;
 pub mod debug_console;
 pub mod debug_exit;
+pub mod e1000;
 pub mod fw_cfg;
 pub mod i440fx;
 pub mod i8042;

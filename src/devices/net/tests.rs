@@ -2,8 +2,10 @@ mod tap;
 
 use super::*;
 use crate::config::Options;
-use crate::devices::Host;
+use crate::devices::{Host, Place};
 use crate::devices::ring::{DATA, Driver, MEMORY, Part};
+use crate::irq::fakes::Level;
+use crate::mem::Memory;
 use crate::sys;
 use proptest::prelude::*;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -302,6 +304,9 @@ fn options_are_checked() {
     assert_eq!(says("tap=a,loopback"), "`tap=`, `fd=` and `loopback` exclude each other");
     assert_eq!(says("loopback,queues=2"), "`queues=2`: only a tap has several queues");
     assert_eq!(says("loopback,queues=17"), "`queues=17`: want 1 to 16");
+    assert_eq!(says("loopback,model=ne2000"), "`model=ne2000`: want virtio or e1000");
+    assert_eq!(says("loopback,model=e1000,queues=2"), "`queues=2`: an e1000 has one pair");
+    assert_eq!(says("loopback,model=e1000,mtu=1400"), "`mtu=1400`: an e1000 cannot tell the guest");
     assert_eq!(says("loopback,mtu=67"), "`mtu=67`: want 68 to 65535");
     assert!(says("tap=a-name-that-is-too-long").contains("want a name of 15 bytes at most"));
     assert!(says("tap=a/b").contains("that is no name of a network interface"));
@@ -401,6 +406,20 @@ proptest! {
             whole += 1;
         }
     }
+}
+
+#[test]
+fn an_e1000_is_a_card_for_pci() {
+    let options = Options::parse("loopback,model=e1000,mac=02:00:00:00:00:07", KIND.positional()).unwrap();
+    let Built::Card(make) = (KIND.build)(&options, &Host { notify: Arc::new(|_| {}) }).unwrap() else {
+        panic!("it is a virtio device");
+    };
+    let memory = Memory::new(&[(0, MEMORY)], None).unwrap();
+    let card = make(&Place { id: "net3", memory: &memory, intx: Arc::new(Level::default()) }).unwrap();
+    assert_eq!(card.name(), "net3");
+    let mut id = [0; 4];
+    card.read(0, &mut id);
+    assert_eq!(id, [0x86, 0x80, 0x0e, 0x10]);
 }
 
 #[test]

@@ -88,6 +88,9 @@ pub trait Link: Send {
 
     /// Sends the frame that follows the header. An error means that it was lost.
     fn send(&mut self, pair: usize, parts: &[Slice]) -> io::Result<()>;
+
+    /// The same for header and frame in memory of our own.
+    fn send_own(&mut self, pair: usize, frame: &[u8]) -> io::Result<()>;
 }
 
 /// Opens a link with `pairs` pairs of queues. The error says what to do.

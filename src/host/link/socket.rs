@@ -84,4 +84,9 @@ impl Link for Socket {
         let to = self.send.as_ref().unwrap_or(&self.receive);
         vectored::send(to.as_fd(), self.header, parts).map(drop)
     }
+
+    fn send_own(&mut self, _: usize, frame: &[u8]) -> io::Result<()> {
+        let to = self.send.as_ref().unwrap_or(&self.receive);
+        vectored::send_own(to.as_fd(), frame.get(self.header..).unwrap_or_default()).map(drop)
+    }
 }

@@ -149,4 +149,9 @@ impl Link for Tap {
         let file = self.queues.get(pair).ok_or(ErrorKind::InvalidInput)?;
         vectored::send(file.as_fd(), 0, parts).map(drop)
     }
+
+    fn send_own(&mut self, pair: usize, frame: &[u8]) -> io::Result<()> {
+        let file = self.queues.get(pair).ok_or(ErrorKind::InvalidInput)?;
+        vectored::send_own(file.as_fd(), frame).map(drop)
+    }
 }
