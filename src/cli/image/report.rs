@@ -52,7 +52,8 @@ fn summary(report: &Report) -> String {
         (report.unreadable, "refcounts that cannot be read"),
         (report.leaks, "lost clusters"),
     ];
-    let mut parts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let mut parts: Vec<String> =
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what}: {n}")).collect();
     if report.dirty {
         parts.push("marked dirty".to_string());
     }

@@ -127,3 +127,6 @@ fn zero(path: &Path, from: u64, end: u64) -> Result<()> {
     image.write_zeroes(from, end.saturating_sub(from), true)?;
     Ok(image.flush()?)
 }
+
+#[cfg(test)]
+mod tests;
