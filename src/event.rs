@@ -26,6 +26,10 @@ pub enum Request {
     PowerButton,
     /// The user ended the guest from the terminal (Ctrl-A x).
     UserQuit,
+    /// The host has no room for what the guest wrote to this disk, and `why`: the guest is to stand still.
+    DiskFull { image: String, why: String },
+    /// Now it has, or the guest does not want it any more.
+    DiskHasRoom { image: String },
     /// Whoever started the machine needs it no more.
     Dismiss,
     /// Part of kiln itself failed while the guest ran.

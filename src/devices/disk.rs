@@ -1,17 +1,21 @@
 //! Block device (virtio 1.2, 5.2): the driver reads and writes the sectors of a disk image.
 
 mod flow;
+mod full;
 mod request;
 
 use super::{Built, Kind};
 use crate::config::values::Maybe;
 use crate::config::Switch;
+use crate::event::Notify;
 use crate::host::image::{self, Format, How, Image, SECTOR, Writes};
 use crate::mem::Slice;
 use crate::spec;
 use crate::sys::uring::Done;
 use crate::virtio::{Chain, ConfigSpace, Device, Io};
 use anyhow::{Context, Result, bail, ensure};
+use flow::Spot;
+use full::{OnFull, Waiting};
 use request::{Limits, RANGE, RANGES, Request, SEGMENT, SEGMENTS, Work};
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -36,8 +40,12 @@ spec! {
         cache: Cache = "writeback",
         /// Number of request queues, 1 to 16.
         queues: u16 = "1",
-        /// How the host is asked: by io_uring, which `auto` uses where it can, or one request after the other.
+        /// How the host is asked: by io_uring, or `sync`, one request after the other. `auto` takes what is faster.
         io: Way = "auto",
+        /// Past the host's page cache (O_DIRECT): for raw images.
+        direct: Switch = "off",
+        /// When the host has no room for what the guest writes: `report` an I/O error to it, or `stop` it until there is room.
+        on_enospc as "on-enospc": OnFull = "report",
     }
 }
 
@@ -46,11 +54,11 @@ pub static KIND: Kind = Kind {
     about: "A disk: an image file or a block device.",
     options: Spec::OPTIONS,
     bare: false,
-    build: |options, _host| {
+    build: |options, host| {
         let spec = Spec::parse(options)?;
         spec.check()?;
         let image = image::open(&spec.path, &spec.how()?)?;
-        Ok(Built::virtio(Disk::new(image, &spec)?))
+        Ok(Built::virtio(Disk::new(image, &spec, &host.notify)?))
     },
     sample: "{tmp}",
 };
@@ -65,7 +73,7 @@ impl Spec {
             None if throwaway && !readonly => Writes::Throwaway,
             None => Writes::Image,
         };
-        Ok(How { format: self.format, readonly, direct: false, writes })
+        Ok(How { format: self.format, readonly, direct: self.direct.0, writes })
     }
 
     fn check(&self) -> Result<()> {
@@ -137,20 +145,26 @@ struct Disk {
     /// The host carries requests out by io_uring; the ring is there while the device runs.
     by_ring: bool,
     ring: Option<flow::Hand>,
+    spot: flow::Spot,
     /// Queues (a bit for each) with requests that wait for room, and with answers that were not signalled.
     starved: u32,
     touched: u32,
     /// Lend their memory.
     spare: Vec<Chain>,
     done: Vec<Done<Vec<Slice>, Request>>,
+    /// With `on-enospc=stop`.
+    waiting: Option<Waiting>,
     /// The log has an error of this disk already.
     complained: bool,
 }
 
 impl Disk {
-    fn new(image: Box<dyn Image>, spec: &Spec) -> Result<Disk> {
+    fn new(image: Box<dyn Image>, spec: &Spec, notify: &Notify) -> Result<Disk> {
         let limits = Limits { size: image.size(), readonly: spec.readonly.0, serial: spec.serial()? };
         let by_ring = by_ring(image.as_ref(), spec.io)?;
+        let spot = Spot::new(image.as_ref(), spec.io);
+        let waiting = || Waiting::new(spec.path.display().to_string(), notify.clone());
+        let waiting = (spec.on_enospc == OnFull::Stop).then(waiting);
         Ok(Disk {
             image,
             limits,
@@ -159,10 +173,12 @@ impl Disk {
             writeback: spec.cache != Cache::Writethrough,
             by_ring,
             ring: None,
+            spot,
             starved: 0,
             touched: 0,
             spare: Vec::new(),
             done: Vec::new(),
+            waiting,
             complained: false,
         })
     }
@@ -177,7 +193,9 @@ impl Disk {
             Work::Flush | Work::Answer(_) => "flush",
         };
         let hint = match e.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; the guest sees I/O errors until there is room again",
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                "; the guest sees I/O errors until there is room again (`on-enospc=stop` lets it wait)"
+            }
             _ => "; the guest sees an I/O error",
         };
         if !std::mem::replace(&mut self.complained, true) {
@@ -262,15 +280,23 @@ impl Device for Disk {
     }
 
     fn queue_ready(&mut self, queue: usize, io: &mut Io) -> Result<()> {
-        self.take(queue, &mut io.queues)
+        self.take(queue, &mut io.queues)?;
+        self.see_to_waiting(io)
     }
 
-    fn fd_ready(&mut self, _token: u32, io: &mut Io) -> Result<()> {
-        self.ring_ready(&mut io.queues)
+    fn fd_ready(&mut self, token: u32, io: &mut Io) -> Result<()> {
+        match token {
+            full::TIMER => self.try_again(io),
+            _ => {
+                self.ring_ready(&mut io.queues)?;
+                self.see_to_waiting(io)
+            }
+        }
     }
 
     fn quiesce(&mut self, io: &mut Io) -> Result<()> {
-        self.drain(io)
+        self.drain(io)?;
+        self.give_waiting_up(io)
     }
 
     fn config_written(&mut self, at: usize, data: &[u8], config: &ConfigSpace, _io: Option<&mut Io>) {

@@ -7,7 +7,9 @@ use crate::event::{Notify, Request};
 use crate::host::stream;
 use crate::mem::Memory;
 use crate::sys::forget_startup_code;
+use crate::sys::term::Stderr;
 use anyhow::Result;
+use std::io::Write;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -85,6 +87,8 @@ impl Machine {
         let mut alarms = vec![(began + SETTLED, Alarm::Settled)];
         alarms.extend(self.deadline.map(|at| (at, Alarm::Deadline)));
         let panicking = |alarms: &[(Instant, Alarm)]| alarms.iter().any(|(_, what)| *what == Alarm::Panic);
+        // Images whose disks wait for room on the host.
+        let mut full: Vec<String> = Vec::new();
         loop {
             if let Some(debugger) = &mut debugger {
                 let (pause, anew) = (debugger.take_pause(), debugger.take_reset());
@@ -103,13 +107,40 @@ impl Machine {
                 (request, _) => request,
             };
             let outcome = match request {
+                // A debugger decides itself when its guest runs; then only the disk waits.
+                Ok(Request::DiskFull { image, why }) => {
+                    let waits = if debugger.is_none() { "the guest stands still" } else { "it waits" };
+                    let _ = writeln!(Stderr, "kiln: {image}: {why}; {waits} until there is room");
+                    full.push(image);
+                    if debugger.is_none() {
+                        self.stop();
+                    }
+                    None
+                }
+                Ok(Request::DiskHasRoom { image }) => {
+                    let before = full.len();
+                    full.retain(|other| *other != image);
+                    if full.len() < before {
+                        let _ = writeln!(Stderr, "kiln: {image}: goes on");
+                    }
+                    if full.is_empty() && debugger.is_none() {
+                        self.start();
+                    }
+                    None
+                }
                 Ok(Request::Panicking) => {
                     if !panicking(&alarms) {
                         alarms.push((Instant::now() + PANIC_GRACE, Alarm::Panic));
                     }
                     None
                 }
-                Ok(request) => self.end_of(request, panicking(&alarms)),
+                Ok(request) => {
+                    // After a restart no disk waits: what it was to write belongs to the old life.
+                    if matches!(request, Request::Reset | Request::TripleFault(_)) {
+                        full.clear();
+                    }
+                    self.end_of(request, panicking(&alarms))
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     alarms.retain(|alarm| Some(*alarm) != next);
                     next.and_then(|(_, what)| went_off(what, panicking(&alarms)))
@@ -156,6 +187,7 @@ impl Machine {
                 self.restart().unwrap_or_else(|e| Some(Outcome::Failed(format!("{e:#}"))))
             }
             Request::Panicking | Request::Trapped | Request::Debugger => None,
+            Request::DiskFull { .. } | Request::DiskHasRoom { .. } => None,
         }
     }
 

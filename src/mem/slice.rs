@@ -33,6 +33,11 @@ impl Slice {
         self.len == 0
     }
 
+    /// Whether it begins and ends at multiples of `unit`.
+    pub fn is_aligned(&self, unit: usize) -> bool {
+        (self.host as usize).is_multiple_of(unit) && self.len.is_multiple_of(unit)
+    }
+
     /// Copies as much as both sides hold; says how much.
     pub fn copy_to(&self, out: &mut [u8]) -> usize {
         let n = out.len().min(self.len);

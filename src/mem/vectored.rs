@@ -74,6 +74,17 @@ pub fn copy_from<'a>(parts: impl IntoIterator<Item = &'a Slice>, mut at: usize, 
     done
 }
 
+/// Copies from byte `at` of `parts` on, across them, as much as `to` holds; says how much there was.
+pub fn copy_to<'a>(parts: impl IntoIterator<Item = &'a Slice>, mut at: usize, to: &mut [u8]) -> usize {
+    let mut done = 0;
+    for part in parts {
+        let cut = at.min(part.len());
+        at -= cut;
+        done += part.skip(cut).copy_to(to.get_mut(done..).unwrap_or_default());
+    }
+    done
+}
+
 /// Fills everything in `parts` from byte `at` on with zero.
 pub fn zero_from(parts: &[Slice], mut at: usize) {
     for part in parts {

@@ -40,10 +40,30 @@ fn fallocate(file: &File, mode: libc::c_int, at: u64, len: u64) -> io::Result<()
 
 /// Takes O_NONBLOCK back, with which io_uring would answer EAGAIN instead of waiting.
 pub fn wait_for_data(file: &File) -> io::Result<()> {
+    change_flags(file, |flags| flags & !libc::O_NONBLOCK)
+}
+
+/// From now on transfers pass the host's page cache by (O_DIRECT).
+pub fn set_direct(file: &File) -> io::Result<()> {
+    change_flags(file, |flags| flags | libc::O_DIRECT)
+}
+
+/// Whether the file's host can say that a read would have to wait (RWF_NOWAIT), so that io_uring need not give every one to a thread.
+pub fn knows_when_to_wait(file: &File) -> bool {
+    let mut byte = 0u8;
+    let part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    // SAFETY: the kernel writes one byte at most, to `byte`.
+    match check(unsafe { libc::preadv2(file.as_raw_fd(), &part, 1, 0, libc::RWF_NOWAIT) } as libc::c_int) {
+        Ok(_) => true,
+        Err(e) => e.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
+fn change_flags(file: &File, change: impl Fn(libc::c_int) -> libc::c_int) -> io::Result<()> {
     // SAFETY: no pointers.
     let flags = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) })?;
     // SAFETY: no pointers.
-    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) }).map(drop)
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, change(flags)) }).map(drop)
 }
 
 /// A new file in `dir` that has no name, and is gone when it is closed.

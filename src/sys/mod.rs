@@ -26,6 +26,7 @@ pub mod storage;
 pub mod tap;
 pub mod term;
 mod text;
+pub mod timer;
 pub mod uring;
 
 pub use call::{accept_calls, call_out};

@@ -2,14 +2,16 @@
 //! other), answered; a signal for a whole batch of answers.
 
 use super::request::{Range, Request, Work};
-use super::{Cache, Disk};
+use super::{Cache, Disk, Way, full};
 use crate::host::image::{Image, SECTOR};
 use crate::mem::{Slice, vectored};
+use crate::sys::file::knows_when_to_wait;
 use crate::sys::uring::{Done, Op, Ring};
 use crate::virtio::{Io, Queue};
 use anyhow::{Context, Result};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 use virtio_bindings::virtio_blk::{VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK};
 
 /// Requests that the host works at; the others wait in their queues.
@@ -22,6 +24,46 @@ pub(super) type Hand = Ring<Vec<Slice>, Request>;
 /// A ring for the image, where it is a file and the host lets us.
 pub(super) fn ring(image: &dyn Image) -> io::Result<Hand> {
     Ring::new(UNDER_WAY, image.plain().ok_or(ErrorKind::Unsupported)?)
+}
+
+/// What is sooner done by us than told the ring: what the host's page cache takes, or gives, without waiting for anything,
+/// but io_uring would hand to a thread because the file system cannot promise that.
+pub(super) struct Spot {
+    reads: bool,
+    writes: bool,
+    /// It had to wait after all (the host has too much to write back, say): for a while the ring waits better.
+    not_before: Option<Instant>,
+}
+
+/// A copy of this many bytes takes long enough.
+const SPOT: usize = 1 << 20;
+const SLOW: Duration = Duration::from_millis(1);
+const AFTER_SLOW: Duration = Duration::from_millis(100);
+
+impl Spot {
+    pub fn new(image: &dyn Image, way: Way) -> Spot {
+        let cached = way == Way::Auto && image.alignment() == 1;
+        let reads = cached && !image.plain().is_some_and(knows_when_to_wait);
+        Spot { reads, writes: cached, not_before: None }
+    }
+
+    fn suits(&self, op: Op, data: &[Slice]) -> bool {
+        let kind = match op {
+            Op::Read(_) => self.reads,
+            Op::Write(_) => self.writes,
+            Op::Sync => false,
+        };
+        kind && data.iter().map(Slice::len).sum::<usize>() <= SPOT && self.not_before.is_none_or(|at| Instant::now() >= at)
+    }
+}
+
+fn fits(op: Op, data: &[Slice], align: usize) -> bool {
+    match op {
+        Op::Read(at) | Op::Write(at) => {
+            at.is_multiple_of(align as u64) && data.iter().all(|part| part.is_aligned(align))
+        }
+        Op::Sync => true,
+    }
 }
 
 impl Disk {
@@ -77,7 +119,7 @@ impl Disk {
     }
 
     /// Hands what was begun to the host, answers what has come back, and signals.
-    fn turn(&mut self, queues: &mut [Queue]) -> Result<()> {
+    pub(super) fn turn(&mut self, queues: &mut [Queue]) -> Result<()> {
         while let Some(ring) = &mut self.ring {
             ring.submit().context("hand requests to the host")?;
             ring.reap(&mut self.done);
@@ -124,7 +166,13 @@ impl Disk {
             Work::Flush => Op::Sync,
             Work::Discard(_) | Work::Zero(_) => return self.at_once(request, queues),
         };
-        if let Some(ring) = &mut self.ring {
+        if self.spot.suits(op, &request.data) {
+            return self.on_the_spot(request, queues);
+        }
+        let align = self.image.alignment();
+        if align > 1 && !fits(op, &request.data, align) {
+            self.let_ring_end()?;
+        } else if let Some(ring) = &mut self.ring {
             let data = std::mem::take(&mut request.data);
             match ring.push(op, data, request) {
                 Ok(()) => return Ok(()),
@@ -137,8 +185,26 @@ impl Disk {
         self.at_once(request, queues)
     }
 
+    /// A part of a block is changed by reading and writing all of it: nothing else may be under way.
+    fn let_ring_end(&mut self) -> Result<()> {
+        while let Some(ring) = self.ring.as_mut().filter(|ring| ring.under_way() > 0) {
+            ring.wait().context("wait for the host")?;
+            ring.reap(&mut self.done);
+        }
+        Ok(())
+    }
+
+    fn on_the_spot(&mut self, request: Request, queues: &mut [Queue]) -> Result<()> {
+        let begin = Instant::now();
+        self.at_once(request, queues)?;
+        if begin.elapsed() > SLOW {
+            self.spot.not_before = Some(Instant::now() + AFTER_SLOW);
+        }
+        Ok(())
+    }
+
     /// Carries out what a request wants while we wait.
-    fn at_once(&mut self, request: Request, queues: &mut [Queue]) -> Result<()> {
+    pub(super) fn at_once(&mut self, request: Request, queues: &mut [Queue]) -> Result<()> {
         let image = self.image.as_ref();
         let each = |ranges: &[Range], op: &dyn Fn(&Range) -> io::Result<()>| ranges.iter().try_for_each(op);
         let result = match &request.work {
@@ -191,6 +257,12 @@ impl Disk {
                 self.begin(request, queues)
             }
             Ok(()) => self.answer(request, VIRTIO_BLK_S_OK, queues),
+            Err(e) if full::is_full(&e) && self.waiting.is_some() => {
+                if let Some(waiting) = &mut self.waiting {
+                    waiting.add(request, &e);
+                }
+                Ok(())
+            }
             Err(e) => {
                 self.complain(&request.work, &e);
                 self.answer(request, VIRTIO_BLK_S_IOERR, queues)

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
+mod no_room;
 mod many;
+use no_room::*;
 use many::*;
 
 const HEADER: u64 = DATA;
@@ -19,6 +21,10 @@ struct Rig {
     path: PathBuf,
     disk: Box<dyn Device>,
     driver: Driver,
+}
+
+fn notify() -> crate::event::Notify {
+    Arc::new(|_| {})
 }
 
 fn build(path: &Path, options: &str) -> Result<Box<dyn Device>> {
@@ -94,6 +100,12 @@ macro_rules! ways {
         mod sync {
             $(#[test] fn $test() { super::$test("sync"); })*
         }
+        mod auto {
+            $(#[test] fn $test() { super::$test("auto"); })*
+        }
+        mod direct {
+            $(#[test] fn $test() { if super::has_direct() { super::$test("auto,direct"); } })*
+        }
         mod uring {
             $(#[test] fn $test() { if super::has_uring() { super::$test("uring"); } })*
         }
@@ -117,13 +129,22 @@ ways![
     an_image_made_shorter_is_an_error,
     a_part_of_a_sector_is_padded_with_zeroes,
     a_flush_covers_what_was_answered,
+    a_full_file_system_is_waited_for,
 ];
 
-/// Says so when the host does not let us.
 fn has_uring() -> bool {
+    has(",io=uring")
+}
+
+fn has_direct() -> bool {
+    has(",direct")
+}
+
+/// Says so when the host does not let us.
+fn has(options: &str) -> bool {
     let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len(512).unwrap();
-    match build(file.path(), ",io=uring") {
+    file.as_file().set_len(4096).unwrap();
+    match build(file.path(), options) {
         Ok(_) => true,
         Err(e) => {
             println!("SKIPPED: {e:#}");
@@ -216,7 +237,7 @@ fn a_readonly_disk_is_not_written(io: &str) {
 }
 
 fn the_serial_number_is_told(io: &str) {
-    let mut r = Rig::new(io, ",serial=0123456789abcdefXYZ!", 1);
+    let mut r = Rig::new(io, ",serial=0123456789abcdefXYZ!", 8);
     assert_eq!(r.send(VIRTIO_BLK_T_GET_ID, 0, &[(BODY, 20, true)]), (OK, 21));
     assert_eq!(&r.driver.mem.read::<20>(BODY).unwrap(), b"0123456789abcdefXYZ!");
     r.driver.mem.write(BODY, &[1; 20]).unwrap();
@@ -286,7 +307,7 @@ fn probe(error: Option<i32>, cache: Cache, features: u64) -> (Rig, Arc<std::sync
     let flushes = Arc::new(std::sync::atomic::AtomicU32::new(0));
     let cache = format!("{cache:?}").to_lowercase();
     let spec = Spec::parse(&Options::parse(&format!("probe,cache={cache}"), KIND.positional()).unwrap()).unwrap();
-    let mut disk = Disk::new(Box::new(Probe { flushes: flushes.clone(), error }), &spec).unwrap();
+    let mut disk = Disk::new(Box::new(Probe { flushes: flushes.clone(), error }), &spec, &notify()).unwrap();
     let driver = Driver::new(&mut disk, features);
     let dir = tempfile::tempdir().unwrap();
     (Rig { path: dir.path().into(), _dir: dir, disk: Box::new(disk), driver }, flushes)
@@ -387,7 +408,7 @@ fn part() -> impl Strategy<Value = Part> {
 /// Requests that are well formed enough to reach the device, and wrong in every way that is left:
 /// the device answers or stops, the image keeps its size, and memory outside the test's is not touched.
 fn hostile_requests_break_nothing(io: &str) {
-    let config = ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
     let kind = prop_oneof![0..16u32, any::<u32>()];
     let sector = prop_oneof![0..70u64, any::<u64>()];
     let requests = prop::collection::vec((kind, sector, prop::collection::vec(part(), 0..6), any::<bool>()), 1..8);

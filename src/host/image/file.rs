@@ -57,10 +57,13 @@ impl File {
 
     /// The last resort.
     fn store_zeroes(&self, mut offset: u64, mut len: u64) -> io::Result<()> {
-        static ZEROES: [u8; 0x1_0000] = [0; 0x1_0000];
+        /// As O_DIRECT wants it.
+        #[repr(align(4096))]
+        struct Zeroes([u8; 0x1_0000]);
+        static ZEROES: Zeroes = Zeroes([0; 0x1_0000]);
         while len > 0 {
-            let n = len.min(ZEROES.len() as u64);
-            self.file.write_all_at(ZEROES.get(..n as usize).unwrap_or_default(), offset)?;
+            let n = len.min(ZEROES.0.len() as u64);
+            self.file.write_all_at(ZEROES.0.get(..n as usize).unwrap_or_default(), offset)?;
             (offset, len) = (offset + n, len - n);
         }
         Ok(())

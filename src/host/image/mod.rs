@@ -4,6 +4,7 @@
 #![allow(dead_code)] // what `kiln image` and the engine need
 
 mod chain;
+mod direct;
 mod file;
 mod format;
 mod lock;
@@ -54,6 +55,11 @@ pub trait Image: Send + Sync {
         None
     }
 
+    /// What offsets, lengths and addresses must be multiples of for an engine that goes to [`Image::plain`].
+    fn alignment(&self) -> usize {
+        1
+    }
+
     /// What was written before survives a crash of the host.
     fn flush(&self) -> io::Result<()>;
 
@@ -87,11 +93,12 @@ pub enum Writes {
 
 /// Opens and locks an image. The error says what is wrong with which path, and what to do.
 pub fn open(path: &Path, how: &How) -> Result<Box<dyn Image>> {
-    match &how.writes {
+    let image = match &how.writes {
         Writes::Image => open_itself(path, how),
         Writes::Throwaway => overlay::throwaway(path, how.format),
         Writes::Overlay(new) => overlay::keep(path, how.format, new),
-    }
+    }?;
+    if how.direct { Ok(Box::new(direct::Direct::new(image, path)?)) } else { Ok(image) }
 }
 
 fn open_itself(path: &Path, how: &How) -> Result<Box<dyn Image>> {

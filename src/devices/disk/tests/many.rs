@@ -5,35 +5,35 @@ use crate::mem::Memory;
 
 /// What a request of the test uses: header, status, and 32 KiB of data.
 #[derive(Clone, Copy)]
-struct Place(u64);
+pub struct Place(pub u64);
 
-const PLACES: u64 = 16;
-const ROOM: u32 = 0x8000;
+pub const PLACES: u64 = 16;
+pub const ROOM: u32 = 0x8000;
 
 impl Place {
-    fn header(self) -> u64 {
+    pub fn header(self) -> u64 {
         DATA + self.0 * 64
     }
 
-    fn status(self) -> u64 {
+    pub fn status(self) -> u64 {
         DATA + self.0 * 64 + 32
     }
 
-    fn data(self) -> u64 {
+    pub fn data(self) -> u64 {
         DATA + 0x1_0000 + self.0 * u64::from(ROOM)
     }
 }
 
 impl Rig {
     /// Makes a request available, without a kick; says its head.
-    fn post(&mut self, queue: usize, place: Place, kind: u32, sector: u64, body: &[Part]) -> u16 {
+    pub fn post(&mut self, queue: usize, place: Place, kind: u32, sector: u64, body: &[Part]) -> u16 {
         let header = [&kind.to_le_bytes()[..], &[0; 4], &sector.to_le_bytes()].concat();
         self.driver.mem.write(place.header(), &header).unwrap();
         self.driver.mem.write(place.status(), &[NOT_WRITTEN]).unwrap();
         self.driver.post(queue, &[&[(place.header(), 16, false)], body, &[(place.status(), 1, true)]].concat())
     }
 
-    fn status(&self, place: Place) -> u8 {
+    pub fn status(&self, place: Place) -> u8 {
         self.driver.mem.read::<1>(place.status()).unwrap()[0]
     }
 
@@ -194,6 +194,9 @@ pub fn an_image_made_shorter_is_an_error(io: &str) {
 }
 
 pub fn a_part_of_a_sector_is_padded_with_zeroes(io: &str) {
+    if io.contains("direct") {
+        return; // such a file is refused
+    }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk.img");
     std::fs::write(&path, [7; 700]).unwrap();
@@ -245,6 +248,6 @@ fn where_io_uring_is_refused_it_is_done_without() {
 #[test]
 fn what_is_no_file_cannot_be_served_by_io_uring() {
     let spec = Spec::parse(&Options::parse("probe,io=uring", KIND.positional()).unwrap()).unwrap();
-    let says = format!("{:#}", Disk::new(Box::new(Probe { flushes: Arc::default(), error: None }), &spec).err().unwrap());
+    let says = format!("{:#}", Disk::new(Box::new(Probe { flushes: Arc::default(), error: None }), &spec, &notify()).err().unwrap());
     assert!(says.contains("`io=uring`") && says.contains("raw image"), "{says}");
 }
