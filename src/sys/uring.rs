@@ -1,7 +1,7 @@
 //! io_uring: transfers of one file that are handed to the kernel many at once, and come back in any order.
 //! It is safe to use because what a transfer touches belongs to the ring until the kernel is done with it.
 
-use io_uring::{IoUring, opcode, squeue, types::Fixed, types::FsyncFlags};
+use io_uring::{IoUring, opcode, squeue, types::Fd, types::FsyncFlags};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -33,6 +33,7 @@ pub struct Done<P, T> {
 
 pub struct Ring<P: Parts, T> {
     uring: IoUring,
+    file: File,
     slots: Vec<Slot<P, T>>,
     free: Vec<usize>,
     /// Pushed, and the kernel has not been told.
@@ -56,9 +57,10 @@ impl<P: Parts, T> Ring<P, T> {
             Some(libc::EINVAL) => IoUring::new(entries),
             _ => Err(e),
         })?;
-        uring.submitter().register_files(&[file.as_raw_fd()])?;
+        // Not registered: the kernel lets go of registered files, and of the locks on them, some time after the process has ended.
+        let file = file.try_clone()?;
         let slots: Vec<Slot<P, T>> = (0..entries).map(|_| Slot { list: Vec::new(), under_way: None }).collect();
-        Ok(Ring { uring, free: (0..slots.len()).collect(), slots, pushed: 0 })
+        Ok(Ring { uring, file, free: (0..slots.len()).collect(), slots, pushed: 0 })
     }
 
     /// Whether there is room for one more.
@@ -77,7 +79,7 @@ impl<P: Parts, T> Ring<P, T> {
         slot.list.clear();
         parts.list(&mut slot.list);
         slot.under_way = Some((parts, tag));
-        let entry = entry(op, &slot.list).user_data(index as u64);
+        let entry = entry(Fd(self.file.as_raw_fd()), op, &slot.list).user_data(index as u64);
         // SAFETY: the list is not touched, and the memory it names is not given back, before the kernel has answered.
         if unsafe { self.uring.submission().push(&entry) }.is_ok() {
             self.pushed += 1;
@@ -150,20 +152,19 @@ impl<P: Parts, T> Drop for Ring<P, T> {
     }
 }
 
-fn entry(op: Op, list: &[libc::iovec]) -> squeue::Entry {
-    const FILE: Fixed = Fixed(0);
+fn entry(file: Fd, op: Op, list: &[libc::iovec]) -> squeue::Entry {
     let count = list.len() as u32;
     match (op, list) {
         // One piece needs no list: the kernel has less to look at.
         (Op::Read(at), [one]) if let Ok(len) = u32::try_from(one.iov_len) => {
-            opcode::Read::new(FILE, one.iov_base.cast(), len).offset(at).build()
+            opcode::Read::new(file, one.iov_base.cast(), len).offset(at).build()
         }
         (Op::Write(at), [one]) if let Ok(len) = u32::try_from(one.iov_len) => {
-            opcode::Write::new(FILE, one.iov_base.cast(), len).offset(at).build()
+            opcode::Write::new(file, one.iov_base.cast(), len).offset(at).build()
         }
-        (Op::Read(at), list) => opcode::Readv::new(FILE, list.as_ptr(), count).offset(at).build(),
-        (Op::Write(at), list) => opcode::Writev::new(FILE, list.as_ptr(), count).offset(at).build(),
-        (Op::Sync, _) => opcode::Fsync::new(FILE).flags(FsyncFlags::DATASYNC).build(),
+        (Op::Read(at), list) => opcode::Readv::new(file, list.as_ptr(), count).offset(at).build(),
+        (Op::Write(at), list) => opcode::Writev::new(file, list.as_ptr(), count).offset(at).build(),
+        (Op::Sync, _) => opcode::Fsync::new(file).flags(FsyncFlags::DATASYNC).build(),
     }
 }
 

@@ -37,8 +37,9 @@ pub(super) struct Spot {
 
 /// A copy of this many bytes takes long enough.
 const SPOT: usize = 1 << 20;
-const SLOW: Duration = Duration::from_millis(1);
-const AFTER_SLOW: Duration = Duration::from_millis(100);
+/// A host that throttles its writers lets them sleep for longer; one that took the processor away mostly does not.
+const SLOW: Duration = Duration::from_millis(5);
+const AFTER_SLOW: Duration = Duration::from_millis(50);
 
 impl Spot {
     pub fn new(image: &dyn Image, way: Way) -> Spot {

@@ -25,7 +25,9 @@ pub struct Direct {
 impl Direct {
     pub fn new(image: Box<dyn Image>, path: &Path) -> Result<Direct> {
         let name = path.display();
-        let Some(file) = image.plain() else { bail!("`direct`: {name} is not a raw image; leave `direct` out") };
+        let Some(file) = image.plain() else {
+            bail!("`direct`: only a raw image that is written itself can be had past the page cache, not {name}")
+        };
         sys::set_direct(file)
             .with_context(|| format!("`direct`: the file system of {name} cannot do without its cache"))?;
         let align = alignment(file).with_context(|| format!("`direct`: read {name}"))?;
