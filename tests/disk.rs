@@ -5,6 +5,7 @@ mod support;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use support::*;
 
 /// A file system of a few pages, gone at the end. `None`, with a word about it, where it cannot be mounted.
@@ -33,9 +34,14 @@ impl Drop for Small {
     }
 }
 
-/// The guest, built as tests/bench/disk does.
-fn bench_guest(test: &str, dir: &Path) -> Option<PathBuf> {
-    let guest = dir.join("guest.elf");
+/// The guest, built once as tests/bench/disk does.
+fn bench_guest() -> Option<&'static Path> {
+    static GUEST: OnceLock<Option<PathBuf>> = OnceLock::new();
+    GUEST.get_or_init(build_guest).as_deref()
+}
+
+fn build_guest() -> Option<PathBuf> {
+    let guest = Path::new(env!("CARGO_TARGET_TMPDIR")).join("disk-guest.elf");
     let script = format!("-Clink-arg=-Wl,-T,{}/src/selftest/guest/linker.ld", env!("CARGO_MANIFEST_DIR"));
     let mut rustc = Command::new(option_env!("RUSTC").unwrap_or("rustc"));
     rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["tests/bench/disk-guest.rs", "-o"]).arg(&guest).args([
@@ -59,7 +65,7 @@ fn bench_guest(test: &str, dir: &Path) -> Option<PathBuf> {
     ]);
     match rustc.output() {
         Err(e) => {
-            println!("SKIPPED {test}: run rustc: {e}");
+            println!("SKIPPED: run rustc: {e}");
             None
         }
         Ok(o) => {
@@ -78,8 +84,7 @@ fn write_to_a_full_host(
     if !have_kvm(test) {
         return None;
     }
-    let (dir, small) = (scratch(), Small::new(test, "5m")?);
-    let guest = bench_guest(test, dir.path())?;
+    let (small, guest) = (Small::new(test, "5m")?, bench_guest()?);
     let (disk, ballast) = (small.path("disk.img"), small.path("ballast"));
     std::fs::File::create(&disk).unwrap().set_len(4 << 20).unwrap();
     std::fs::write(&ballast, vec![1; 2 << 20]).unwrap();
