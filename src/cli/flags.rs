@@ -1,6 +1,8 @@
 //! The flags that describe a machine, the same for every subcommand that starts one.
 
-use crate::config::{Config, Device, Gdb, OptionDoc, Options, Payload, Ram, Size, Topology, Transport, values::Period};
+use crate::config::{
+    Config, Device, Gdb, OptionDoc, Options, Payload, Ram, Size, Switch, Topology, Transport, values::Period,
+};
 use crate::devices::{KINDS, Kind};
 use anyhow::{Context, Result, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -66,6 +68,36 @@ pub fn config(m: &ArgMatches, kernel: PathBuf) -> Result<Config> {
         gdb: m.get_one::<String>("gdb").map(|g| gdb(g)).transpose().context("--gdb")?,
         dump: m.get_one::<PathBuf>("dump-on-panic").cloned(),
     })
+}
+
+/// Where all that the guest writes to its disks goes.
+pub fn writes() -> [Arg; 2] {
+    [
+        Arg::new("throwaway").long("throwaway").action(ArgAction::SetTrue).help(
+            "What the guest writes to its disks goes to temporary files; the images stay as they are",
+        ),
+        path("keep-as").long("keep-as").value_name("NEW.qcow2").help(
+            "What the guest writes to its first disk goes to this new image on top of it; the disk's image stays as it is",
+        ),
+    ]
+}
+
+/// What [`writes`] say, for these devices.
+pub fn redirect(m: &ArgMatches, devices: &mut [Device]) -> Result<()> {
+    let mut disks: Vec<_> = devices.iter_mut().filter(|device| device.kind == "disk").collect();
+    if let Some(new) = m.get_one::<PathBuf>("keep-as") {
+        let first = disks.first_mut().context("--keep-as: there is no disk")?;
+        let new = new.to_str().with_context(|| format!("--keep-as {}: it is no text", new.display()))?;
+        ensure!(first.options.add("keep-as", new), "--keep-as {new}: the first disk has a `keep-as=` of its own");
+    }
+    if m.get_flag("throwaway") {
+        let is = |device: &Device, name| device.options.get::<Switch>(name, Some("off")).is_ok_and(|on| on.0);
+        let kept = |device: &Device| device.options.get::<String>("keep-as", Some("")).is_ok_and(|new| !new.is_empty());
+        for disk in disks.iter_mut().filter(|disk| !is(disk, "readonly") && !kept(disk)) {
+            disk.options.add("throwaway", "on");
+        }
+    }
+    Ok(())
 }
 
 pub fn path(name: &'static str) -> Arg {

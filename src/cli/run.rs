@@ -59,7 +59,7 @@ pub fn command() -> Command {
             .help("Where the firmware says what it does [default: kiln's log, at level debug]"),
         result::flag(),
     ];
-    flags::add(Command::new("run").about("Boot a kernel").args(flags), "512M")
+    flags::add(Command::new("run").about("Boot a kernel").args(flags).args(flags::writes()), "512M")
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Status> {
@@ -93,6 +93,7 @@ fn config(m: &ArgMatches) -> Result<Config> {
         config.payload.cmdline = all.clone();
         config.payload.linux_args.clear();
     }
+    flags::redirect(m, &mut config.devices)?;
     config.reboot = m.get_one::<String>("reboot").map(|r| if r == "exit" { Reboot::Exit } else { Reboot::Restart });
     Ok(config)
 }

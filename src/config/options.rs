@@ -55,6 +55,16 @@ impl Options {
         text.parse().map_err(|e| anyhow::anyhow!("`{name}={text}`: {e}"))
     }
 
+    /// Gives `key` a value where it has none; says whether that was so.
+    pub fn add(&mut self, key: &str, value: &str) -> bool {
+        let free = !self.pairs.contains_key(key);
+        if free {
+            self.pairs.insert(key.to_string(), value.to_string());
+            self.text = format!("{},{key}={}", self.text, value.replace(',', ",,"));
+        }
+        free
+    }
+
     /// Errors on a key that is not in `known`, and says which there are.
     pub fn only(&self, known: &[OptionDoc]) -> Result<()> {
         let unknown = self.pairs.keys().find(|k| !known.iter().any(|o| o.name == k.as_str()));

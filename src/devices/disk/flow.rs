@@ -163,6 +163,7 @@ impl Disk {
                 return self.answer(request, VIRTIO_BLK_S_OK, queues);
             }
             Work::Read { at } => Op::Read(at),
+            Work::Write { at } if at < self.image.guarded() => return self.at_once(request, queues),
             Work::Write { at } => Op::Write(at),
             Work::Flush => Op::Sync,
             Work::Discard(_) | Work::Zero(_) => return self.at_once(request, queues),

@@ -59,6 +59,7 @@ impl Chain {
     pub fn open_backing(&mut self, overlay: &Path, backing: &Backing) -> Result<Below> {
         let whose = || format!("open {}: its backing file", overlay.display());
         let path = locate(overlay, &backing.name).with_context(whose)?;
+        beside(overlay, &path).with_context(whose)?;
         let format = match backing.format.as_deref() {
             None => Format::Auto,
             Some(name) => Format::of_backing(name)
@@ -139,6 +140,24 @@ pub fn probe(file: &fs::File, path: &Path) -> Result<Kind> {
     let mut head = [0; format::PROBE];
     let n = file.read_at(&mut head, 0).with_context(|| format!("read {}", path.display()))?;
     format::probe(head.get(..n).unwrap_or_default(), file, path)
+}
+
+/// An image says which file is below it, and its guest reads what is there: no file that its user would not expect. In
+/// the image's directory it may be any; elsewhere only what is recognisably a disk.
+fn beside(overlay: &Path, path: &Path) -> Result<()> {
+    let parent = overlay.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(directory), Ok(real)) = (parent.canonicalize(), path.canonicalize()) else { return Ok(()) };
+    if real.starts_with(directory) {
+        return Ok(());
+    }
+    let (file, meta) = file::open_readonly(path)?;
+    ensure!(
+        meta.is_file() && format::is_disk(&file),
+        "{} is in another directory and not recognisably a disk image (a format, partition table or file system that \
+         kiln knows); put it beside the image if it is meant",
+        path.display()
+    );
+    Ok(())
 }
 
 /// Where the backing file `name` of the image at `overlay` is: a relative name begins in the directory of the overlay.

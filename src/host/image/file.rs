@@ -3,8 +3,9 @@
 //! A file that does not end at a sector boundary is rounded up: what is missing reads as zero, and a write to the
 //! last sector makes the file longer. (So does QEMU; cutting the bytes off would lose them.)
 
-use super::{Image, SECTOR, lock};
+use super::{Image, SECTOR, format, lock};
 use crate::mem::{Slice, vectored};
+use crate::sys::Lock;
 use crate::sys::file as sys;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
@@ -23,6 +24,8 @@ pub struct File {
     /// The file system said that it cannot do this; it is not asked again.
     pub(super) no_holes: AtomicBool,
     pub(super) no_zero_range: AtomicBool,
+    /// That it is raw was found by looking: the guest may not make it look like something else next time.
+    guarded: Option<Lock<()>>,
 }
 
 impl File {
@@ -45,7 +48,41 @@ impl File {
         };
         let physical_block =
             if physical_block.is_power_of_two() { physical_block.max(SECTOR as u32) } else { SECTOR as u32 };
-        Ok(File { file, size, device, physical_block, no_holes: false.into(), no_zero_range: false.into() })
+        Ok(File {
+            file,
+            size,
+            device,
+            physical_block,
+            no_holes: false.into(),
+            no_zero_range: false.into(),
+            guarded: None,
+        })
+    }
+
+    /// From now on no write gives the first sector the mark of another format.
+    pub fn guard(mut self) -> File {
+        self.guarded = Some(Lock::new(()));
+        self
+    }
+
+    /// Writes what falls into the first sector from a copy, which the guest cannot change any more; says how much.
+    fn write_head(&self, offset: u64, from: &[Slice], one: &Lock<()>) -> io::Result<usize> {
+        let _one = one.lock();
+        let mut head = [0; SECTOR as usize];
+        self.read_bytes(0, &mut head)?;
+        let mut done = offset as usize;
+        for part in from {
+            done += part.copy_to(head.get_mut(done..).unwrap_or_default());
+        }
+        if format::is_another(&head) {
+            log::error!(
+                "the guest was kept from giving a raw image the mark of another format, by which it would be taken for \
+                 one the next time; `format=raw` lets it"
+            );
+            return Err(ErrorKind::PermissionDenied.into());
+        }
+        self.file.write_all_at(head.get(offset as usize..done).unwrap_or_default(), offset)?;
+        Ok(done - offset as usize)
     }
 
     fn check(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -68,6 +105,16 @@ impl File {
         }
         Ok(())
     }
+}
+
+/// What follows the first `skip` bytes.
+fn rest(parts: &[Slice], mut skip: usize) -> Vec<Slice> {
+    let mut cut = |part: &Slice| {
+        let n = skip.min(part.len());
+        skip -= n;
+        part.skip(n)
+    };
+    parts.iter().map(&mut cut).collect()
 }
 
 /// Runs `op`, unless it is known not to work here; `Ok(false)`: it does not.
@@ -145,9 +192,20 @@ impl Image for File {
         Some(&self.file)
     }
 
+    fn guarded(&self) -> u64 {
+        if self.guarded.is_some() { SECTOR } else { 0 }
+    }
+
     fn write_at(&self, offset: u64, from: &[Slice]) -> io::Result<()> {
         self.check(offset, from.iter().map(|s| s.len() as u64).sum())?;
-        vectored::write_at(self.file.as_fd(), offset, from)
+        match &self.guarded {
+            Some(one) if offset < SECTOR => {
+                let done = self.write_head(offset, from, one)?;
+                let rest = rest(from, done);
+                vectored::write_at(self.file.as_fd(), offset + done as u64, &rest)
+            }
+            _ => vectored::write_at(self.file.as_fd(), offset, from),
+        }
     }
 
     fn flush(&self) -> io::Result<()> {

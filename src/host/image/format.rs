@@ -80,8 +80,41 @@ pub fn probe(head: &[u8], file: &fs::File, path: &Path) -> Result<Kind> {
     Ok(Kind::Raw)
 }
 
-/// The format that these first bytes are the mark of.
+/// Whether a file that starts so would not be taken for raw.
+pub fn is_another(head: &[u8]) -> bool {
+    mark(head).is_some() || foreign(head).is_some() || compressed_with(head).is_some()
+}
+
+/// Whether the file is surely a disk: of a format, or raw with a partition table or a file system on it, or empty.
+pub fn is_disk(file: &fs::File) -> bool {
+    use std::os::unix::fs::FileExt;
+    const MARKS: &[(usize, &[u8])] = &[
+        (0x1fe, b"\x55\xaa"),
+        (0x200, b"EFI PART"),
+        (0x200, b"LABELONE"),
+        (0x438, b"\x53\xef"),
+        (0, b"XFSB"),
+        (0, b"hsqs"),
+        (0, b"LUKS\xba\xbe"),
+        (0x8001, b"CD001"),
+        (0x1_0040, b"_BHRfS_M"),
+    ];
+    let mut head = vec![0; 0x1_0048];
+    let n = file.read_at(&mut head, 0).unwrap_or(0);
+    head.truncate(n);
+    let marked = MARKS.iter().any(|(at, mark)| head.get(*at..).is_some_and(|rest| rest.starts_with(mark)));
+    marked || magic(&head, file).is_some() || n >= SECTORS && head.iter().all(|byte| *byte == 0)
+}
+
+/// A file that begins with so many zeroes is no text, key or document.
+const SECTORS: usize = 4096;
+
+/// The format that the file has the mark of.
 pub fn magic(head: &[u8], file: &fs::File) -> Option<Kind> {
+    mark(head).or_else(|| fixed_vhd(file).then_some(Kind::Vpc))
+}
+
+fn mark(head: &[u8]) -> Option<Kind> {
     const MAGICS: &[(usize, &[u8], Kind)] = &[
         (0, b"QFI\xfb", Kind::Qcow2),
         (0, b"KDMV", Kind::Vmdk),
@@ -90,8 +123,7 @@ pub fn magic(head: &[u8], file: &fs::File) -> Option<Kind> {
         (0x40, b"\x7f\x10\xda\xbe", Kind::Vdi),
     ];
     let is = |(at, magic, _): &&(usize, &[u8], Kind)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic));
-    let found = MAGICS.iter().find(is).map(|(_, _, kind)| *kind);
-    found.or_else(|| fixed_vhd(file).then_some(Kind::Vpc))
+    MAGICS.iter().find(is).map(|(_, _, kind)| *kind)
 }
 
 /// A VHD of fixed size has its mark in its last 512 bytes only.

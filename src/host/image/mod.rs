@@ -55,6 +55,11 @@ pub trait Image: Send + Sync {
         None
     }
 
+    /// Writes to this many of the first bytes must not go to [`Image::plain`] past [`Image::write_at`], which looks at them.
+    fn guarded(&self) -> u64 {
+        0
+    }
+
     /// What offsets, lengths and addresses must be multiples of for an engine that goes to [`Image::plain`].
     fn alignment(&self) -> usize {
         1
@@ -112,7 +117,10 @@ fn open_itself(path: &Path, how: &How) -> Result<Box<dyn Image>> {
         Format::Known(kind) => kind,
     };
     match kind {
-        Kind::Raw => Ok(Box::new(file::File::new(file, &meta, path, false)?)),
+        Kind::Raw => {
+            let file = file::File::new(file, &meta, path, false)?;
+            Ok(Box::new(if how.format == Format::Auto { file.guard() } else { file }))
+        }
         Kind::Qcow2 => {
             lock::lock(&file, path, true)?;
             let mut chain = Chain::default();
@@ -133,7 +141,16 @@ fn writable(file: fs::File, path: &Path, mut chain: Chain) -> Result<Box<dyn Ima
     let has = |bit| header.incompatible & bit != 0;
     let mend = format!("`kiln image check --repair {name}` mends it, `readonly` opens it as it is");
     ensure!(!has(qcow2_meta::header::CORRUPT), "open {name}: it is marked corrupt; {mend}");
-    ensure!(!has(qcow2_meta::header::DIRTY), "open {name}: it was not closed properly; {mend}");
+    if has(qcow2_meta::header::DIRTY) {
+        // Whoever had it open last was killed: that alone harms nothing. A power cut may.
+        let again = file.try_clone().with_context(|| format!("open {name}"))?;
+        let report = qcow2_meta::check::check(&qcow2_meta::tables::Tables::open(again, path)?)?;
+        ensure!(
+            report.sound(),
+            "open {name}: it was not closed properly, and its tables contradict each other; {mend}"
+        );
+        log::info!("{name} was not closed properly; its tables are good");
+    }
     ensure!(
         !chain::read_only(&header),
         "open {name}: kiln only reads qcow2 images like this one (zstd or extended L2); {ADVICE}"

@@ -26,6 +26,13 @@ pub fn keep(base: &Path, format: Format, path: &Path) -> Result<Box<dyn Image>> 
     let (below, kind) = Chain::default().open(base, format)?;
     let layer = below.into_layer()?;
     let name = relative(path, base)?;
+    let meta = base.metadata().with_context(|| format!("look at {}", base.display()))?;
+    ensure!(
+        meta.is_file(),
+        "create {}: {} is a device, which an image cannot name as its base; `throwaway` works, and so does a copy in a file",
+        path.display(),
+        base.display()
+    );
     let new = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path);
     let file = match new {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
@@ -64,7 +71,7 @@ fn over(file: fs::File, path: &Path, base: Layer, backing: Option<(String, Kind)
 
 /// Writes an empty qcow2 image of `size` bytes to an empty file.
 pub fn create(file: fs::File, size: u64, backing: Option<(String, Kind)>) -> Result<()> {
-    let medium = Storage::new(Medium::Own(Own::plain(file)));
+    let medium = Storage::new(Medium::Own(Box::new(Own::plain(file))));
     let mut builder = imago::qcow2::Qcow2::<Storage<Medium>>::create_builder(medium).size(size);
     if let Some((name, kind)) = backing {
         ensure!(name.len() <= 1023, "the name of its base is longer than 1023 bytes");

@@ -1,4 +1,5 @@
 mod chains;
+mod crash;
 mod model;
 mod qcow2;
 
@@ -6,6 +7,7 @@ use super::*;
 use crate::mem::Memory;
 use model::{LEN, Op, agrees, bytes, op, start};
 use proptest::prelude::*;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -263,4 +265,29 @@ fn a_file_system_without_holes_gets_zeroes_written() {
     disk.write_zeroes(202_000, 10, false).unwrap();
     let want = [vec![7; 1000], vec![0; 200_000], vec![7; 1000], vec![0; 10], vec![7; 300_000 - 202_010]].concat();
     assert!(std::fs::read(&path).unwrap() == want);
+}
+
+#[test]
+fn a_guest_cannot_make_a_raw_image_look_like_another() {
+    let mem = Memory::new(&[(0, 0x1000)], None).unwrap();
+    let (_dir, path) = image(&[0; 8192]);
+    let disk = open(&path, &how(Format::Auto, false)).unwrap();
+    let write = |disk: &dyn Image, at: u64, bytes: &[u8]| {
+        let part = mem.slice(0, bytes.len()).unwrap();
+        part.copy_from(bytes);
+        disk.write_at(at, &[part.take(1), part.skip(1)]).map_err(|e| e.kind())
+    };
+    assert_eq!(disk.guarded(), 512);
+    for mark in [&b"QFI\xfb"[..], b"KDMV", b"# Disk DescriptorFile", b"conectix", b"QED\0", b"\x1f\x8b\x08"] {
+        let sector = [mark, &vec![0; 600]].concat();
+        assert_eq!(write(disk.as_ref(), 0, &sector), Err(ErrorKind::PermissionDenied), "{mark:?}");
+    }
+    assert_eq!(write(disk.as_ref(), 0, b"QF"), Ok(()));
+    assert_eq!(write(disk.as_ref(), 2, b"I\xfb"), Err(ErrorKind::PermissionDenied));
+    assert_eq!(write(disk.as_ref(), 3, &[7; 1000]), Ok(()));
+    let now = std::fs::read(&path).unwrap();
+    assert_eq!((&now[..3], &now[3..1003], now[1003]), (&b"QF\0"[..], &[7; 1000][..], 0));
+    drop(disk);
+    let disk = open_free(&path, false);
+    assert_eq!((disk.guarded(), write(disk.as_ref(), 0, b"QFI\xfb")), (0, Ok(())));
 }

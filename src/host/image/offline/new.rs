@@ -67,7 +67,7 @@ pub fn format(
             // QEMU's limit: 32 MiB of L1 table.
             let most = (cluster / 8).saturating_mul(cluster).saturating_mul(4 << 20);
             ensure!(size <= most, "{size} bytes are too many for clusters of {cluster}");
-            let medium = Storage::new(Medium::Own(Own::plain(file.try_clone()?)));
+            let medium = Storage::new(Medium::Own(Box::new(Own::plain(file.try_clone()?))));
             let mut builder = Qcow2::<Storage<Medium>>::create_builder(medium).size(size);
             builder = builder.cluster_size(cluster as usize);
             if let Some((name, kind)) = backing {

@@ -1,17 +1,20 @@
 //! What an image of a chain is read from and written to: the file of a qcow2 image, or another image as it is.
 
+use super::staged::{Staged, corrupt};
 use crate::host::image::Image;
 use crate::host::image::qcow2_meta::header::Header;
 use crate::mem::{Slice, vectored};
+use crate::sys::Lock;
 use crate::sys::file as sys;
 use crate::sys::storage::Bytes;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub enum Medium {
-    Own(Own),
+    Own(Box<Own>),
     /// The end of a chain: raw, or of a format that is only read.
     Image(Box<dyn Image>),
 }
@@ -21,10 +24,15 @@ pub struct Own {
     pub file: fs::File,
     /// What imago is to see in place of what the header says.
     shown: Vec<(u64, [u8; 8])>,
+    /// `None`: nothing is written, or there is no image yet.
+    pub staged: Option<Lock<Staged>>,
+    /// Bytes that the file had at least, when it was last looked at.
+    len: AtomicU64,
+    cluster: u64,
 }
 
 impl Own {
-    pub fn new(file: fs::File, header: &Header, readonly: bool) -> Own {
+    pub fn new(file: fs::File, header: &Header, readonly: bool) -> io::Result<Own> {
         // imago is shown no feature bits (what they mean was seen to already), and a disk to write that has whole
         // clusters: it need not care for the end of the disk, which we do.
         let size = if readonly { header.size } else { header.size.next_multiple_of(header.cluster()) };
@@ -32,16 +40,34 @@ impl Own {
         if header.version == 3 {
             shown.extend([(72, [0; 8]), (88, [0; 8])]);
         }
-        Own { file, shown }
+        let staged = if readonly { None } else { Some(Lock::new(Staged::new(&file, header)?)) };
+        Ok(Own { file, shown, staged, len: 0.into(), cluster: header.cluster() })
     }
 
     /// A file that holds no image yet.
     pub fn plain(file: fs::File) -> Own {
-        Own { file, shown: Vec::new() }
+        Own { file, shown: Vec::new(), staged: None, len: 0.into(), cluster: 1 }
+    }
+
+    /// An error unless these bytes may be written as data, in place.
+    pub fn check(&self, offset: u64, len: u64) -> io::Result<()> {
+        let end = offset.checked_add(len).ok_or(ErrorKind::InvalidInput)?;
+        if end > self.len.load(Relaxed) {
+            let meta = self.file.metadata()?;
+            let now = if meta.is_file() { meta.len().next_multiple_of(self.cluster) } else { u64::MAX };
+            self.len.store(now, Relaxed);
+            if end > now {
+                return Err(corrupt("data beyond the end of the file"));
+            }
+        }
+        self.staged.as_ref().map_or(Ok(()), |staged| staged.lock().check(offset, len))
     }
 
     fn read(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
         read_or_zero(&self.file, offset, to)?;
+        if let Some(staged) = &self.staged {
+            staged.lock().over(offset, to);
+        }
         for (at, bytes) in &self.shown {
             overlay(offset, to, *at, bytes);
         }
@@ -64,7 +90,7 @@ impl Own {
 }
 
 /// Copies what `bytes`, which belong at `at`, have in common with `to`, which was read from `offset`.
-fn overlay(offset: u64, to: &mut [u8], at: u64, bytes: &[u8]) {
+pub fn overlay(offset: u64, to: &mut [u8], at: u64, bytes: &[u8]) {
     let end = offset.saturating_add(to.len() as u64);
     if at.saturating_add(bytes.len() as u64) <= offset || at >= end {
         return;
@@ -79,7 +105,7 @@ fn overlay(offset: u64, to: &mut [u8], at: u64, bytes: &[u8]) {
 }
 
 /// Reads; what is beyond the end of the file is zero.
-fn read_or_zero(file: &fs::File, offset: u64, to: &mut [u8]) -> io::Result<()> {
+pub fn read_or_zero(file: &fs::File, offset: u64, to: &mut [u8]) -> io::Result<()> {
     let mut done = 0;
     while let Some(rest) = to.get_mut(done..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset.saturating_add(done as u64)) {
@@ -114,7 +140,10 @@ impl Medium {
     /// Writes guest memory.
     pub fn write_at(&self, offset: u64, from: &[Slice]) -> io::Result<()> {
         match self {
-            Medium::Own(own) => vectored::write_at(own.file.as_fd(), offset, from),
+            Medium::Own(own) => {
+                own.check(offset, from.iter().map(|s| s.len() as u64).sum())?;
+                vectored::write_at(own.file.as_fd(), offset, from)
+            }
             Medium::Image(_) => Err(ErrorKind::ReadOnlyFilesystem.into()),
         }
     }
@@ -152,6 +181,10 @@ impl Bytes for Medium {
     }
 
     fn write(&self, offset: u64, from: &[u8]) -> io::Result<()> {
-        self.own()?.file.write_all_at(from, offset)
+        let own = self.own()?;
+        match &own.staged {
+            Some(staged) => staged.lock().write(&own.file, offset, from),
+            None => own.file.write_all_at(from, offset),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! Who reads, or writes where something is already, shares the tables; who changes them has them alone.
 
 mod medium;
+mod staged;
 mod write;
 
 pub use medium::{Medium, Own};
@@ -17,6 +18,8 @@ use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder, Mapping};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// An image of a chain: imago's view of it.
@@ -25,6 +28,9 @@ pub type Layer = FormatAccess<Storage<Medium>>;
 /// The most that is decompressed, or kept aside, at once.
 const BOUNCE: u64 = 2 << 20;
 
+/// Where autoclear_features are in the header.
+const AUTOCLEAR: u64 = 88;
+
 pub struct Qcow2 {
     layer: RwLock<Layer>,
     size: u64,
@@ -32,11 +38,27 @@ pub struct Qcow2 {
     readonly: bool,
     version: u32,
     backed: bool,
+    /// Clusters were given up that the file still has a use for.
+    freed: AtomicBool,
+}
+
+impl Drop for Qcow2 {
+    fn drop(&mut self) {
+        if !self.readonly
+            && let Err(e) = self.close()
+        {
+            log::error!("write the tables of a qcow2 image: {e}; what was not flushed is lost");
+        }
+    }
 }
 
 /// Opens the tables of a qcow2 image whose header was checked, on top of `backing`.
 pub fn layer(file: fs::File, header: &Header, backing: Option<Layer>, readonly: bool) -> Result<Layer> {
-    let medium = Storage::new(Medium::Own(Own::new(file, header, readonly)));
+    if !readonly && header.autoclear != 0 {
+        // What these bits vouch for (bitmaps) is not kept up here.
+        file.write_all_at(&[0; 8], AUTOCLEAR).context("clear autoclear_features")?;
+    }
+    let medium = Storage::new(Medium::Own(Box::new(Own::new(file, header, readonly).context("read its tables")?)));
     let builder = imago::qcow2::Qcow2::<Storage<Medium>>::builder(medium).backing(backing).data_file(None);
     let inner = builder.write(!readonly).open(DenyImplicitOpenGate::default()).context("read its tables")?;
     Ok(FormatAccess::new(inner))
@@ -57,6 +79,7 @@ impl Qcow2 {
             readonly,
             version: header.version,
             backed: header.backing.is_some(),
+            freed: false.into(),
         }
     }
 

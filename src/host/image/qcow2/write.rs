@@ -7,6 +7,10 @@ use crate::sys::storage::Storage;
 use imago::{Mapping, ShallowMapping};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Bytes of tables that may wait.
+const STAGED: u64 = 8 << 20;
 
 /// What a range of a write is written from.
 enum Piece<'a> {
@@ -32,6 +36,7 @@ impl Qcow2 {
                         continue;
                     }
                     let n = n.min(again);
+                    self.freed.fetch_or(replaces(&layer, offset + done)?, Relaxed);
                     self.store_new(&layer, offset + done, n, Some(&part(from, done, n)))?;
                     n
                 }
@@ -64,11 +69,24 @@ impl Qcow2 {
         let (start, end) = (at - at % self.cluster, (at + len).next_multiple_of(self.cluster));
         let head = around(layer, start, at - start)?;
         let tail = around(layer, at + len, end - at - len)?;
-        let mut pos = start;
+        self.commit_if(layer, |waiting| waiting > STAGED)?;
+        let (mut pos, mut sure) = (start, !self.freed.load(Relaxed));
         while pos < end {
             let mapping = layer.prepare_data_mapping(pos, end - pos, true)?;
             let (host, n) = (mapping.offset(), mapping.length());
             let own = mapping.storage().bytes().own()?;
+            if let Some(staged) = own.staged.as_ref().filter(|_| !mapping.is_nonblocking()) {
+                let mut staged = staged.lock();
+                // What the file still names must not be overwritten before the file says otherwise.
+                if !sure && staged.in_use(&own.file, host, n)? {
+                    drop((staged, mapping));
+                    self.commit_if(layer, |_| true)?;
+                    own.file.sync_data()?;
+                    sure = true;
+                    continue;
+                }
+                staged.allot(host, n)?;
+            }
             // The three parts, each cut to what this mapping takes.
             let within = |from: u64, to: u64| (from.max(pos), to.min(pos + n));
             let (a, b) = within(start, at);
@@ -92,10 +110,29 @@ impl Qcow2 {
 
     pub(super) fn write_tables(&self) -> io::Result<()> {
         let layer = self.alone();
-        layer.flush()?;
+        self.commit_if(&layer, |_| true)?;
         drop(layer);
         let layer = self.shared();
         self.own(&layer)?.file.sync_data()
+    }
+
+    pub(super) fn close(&self) -> io::Result<()> {
+        self.write_tables()?;
+        let layer = self.alone();
+        let own = self.own(&layer)?;
+        own.staged.as_ref().map_or(Ok(()), |staged| staged.lock().mark(&own.file, false))
+    }
+
+    /// Brings the tables to the file, if `enough` says so of the bytes that wait. Wants the tables alone.
+    fn commit_if(&self, layer: &Layer, enough: impl Fn(u64) -> bool) -> io::Result<()> {
+        let own = self.own(layer)?;
+        let Some(staged) = &own.staged else { return Ok(()) };
+        if enough(staged.lock().waiting()) {
+            layer.flush()?;
+            staged.lock().commit(&own.file)?;
+            self.freed.store(false, Relaxed);
+        }
+        Ok(())
     }
 
     fn own<'a>(&self, layer: &'a Layer) -> io::Result<&'a Own> {
@@ -119,6 +156,7 @@ impl Qcow2 {
         }
         let mut layer = self.alone();
         let holes = self.holes(&layer, start, end)?;
+        self.freed.store(true, Relaxed);
         match self.version {
             2 => layer.discard_to_backing(start, end - start)?,
             _ => layer.discard_to_zero(start, end - start)?,
@@ -155,6 +193,7 @@ impl Qcow2 {
             self.give_up(start, end.min(self.size) - start)?;
         } else {
             let layer = self.alone();
+            self.freed.store(true, Relaxed);
             let mut at = start;
             while at < end {
                 let (_, n) = layer.inner().ensure_zero_mapping(at, end - at)?;
@@ -185,6 +224,7 @@ impl Qcow2 {
                     }
                     let n = n.min(again);
                     if !reads_zero(&layer, at, n)? {
+                        self.freed.fetch_or(replaces(&layer, at)?, Relaxed);
                         self.store_new(&layer, at, n, None)?;
                     }
                     n
@@ -202,6 +242,12 @@ fn run(layer: &Layer, at: u64, len: u64) -> io::Result<(bool, u64)> {
         return Err(io::ErrorKind::InvalidData.into());
     }
     Ok((matches!(mapping, ShallowMapping::Raw { writable: true, .. }), n.min(len)))
+}
+
+/// Whether a write there gives up a cluster that it cannot write to: a compressed or a shared one.
+fn replaces(layer: &Layer, at: u64) -> io::Result<bool> {
+    let (mapping, _) = layer.get_shallow_mapping(at, 1)?;
+    Ok(matches!(mapping, ShallowMapping::Raw { .. } | ShallowMapping::Special { .. }))
 }
 
 fn reads_zero(layer: &Layer, at: u64, len: u64) -> io::Result<bool> {

@@ -65,15 +65,30 @@ fn backing_files_are_found_beside_their_overlays() {
     let dir = tempfile::tempdir().unwrap();
     let sub = dir.path().join("sub");
     std::fs::create_dir(&sub).unwrap();
-    std::fs::write(dir.path().join("base.raw"), start(LEN)).unwrap();
+    let mut bytes = start(LEN);
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    std::fs::write(dir.path().join("base.raw"), &bytes).unwrap();
     let (a, b) = (sub.join("a.qcow2"), dir.path().join("b.qcow2"));
     let Some(()) = overlay(&a, "../base.raw", "raw") else { return };
     overlay(&b, "sub/a.qcow2", "qcow2");
     let disk = open(&b, &how(Format::Auto, false)).unwrap();
-    assert!(all(disk.as_ref())[..LEN] == start(LEN));
+    assert!(all(disk.as_ref())[..LEN] == bytes);
     // The base has a reader, who lets nobody write.
     let says = refusal(&dir.path().join("base.raw"), Format::Known(Kind::Raw), false);
     assert!(says.contains("is already open in this kiln"), "{says}");
+}
+
+#[test]
+fn an_image_cannot_have_any_file_read() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("images")).unwrap();
+    let (secret, image) = (dir.path().join("key"), dir.path().join("images/evil.qcow2"));
+    std::fs::write(&secret, "-----BEGIN".repeat(1000)).unwrap();
+    for name in ["../key", secret.to_str().unwrap(), "../images/../key"] {
+        let Some(()) = overlay(&image, name, "raw") else { return };
+        let says = refusal(&image, Format::Auto, true);
+        assert!(says.contains("not recognisably a disk image") && says.contains("evil.qcow2"), "{says}");
+    }
 }
 
 #[test]
