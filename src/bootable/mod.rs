@@ -11,6 +11,7 @@ mod table;
 mod volume;
 
 pub use disk::Limited;
+pub use files::ISO;
 pub use loaders::{Entry, Menu};
 pub use volume::{Place, Volumes};
 

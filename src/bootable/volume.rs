@@ -42,7 +42,7 @@ impl<'a> Volumes<'a> {
         let (scheme, mut remarks) = (table.as_ref().map(|t| t.scheme), Vec::new());
         let mut list = Vec::new();
         // An ISO may have a partition table too, for being put onto a USB stick; what is in it is in the ISO.
-        let iso = matches!(&held, Held::Files(fs) if fs.kind() == "ISO 9660");
+        let iso = matches!(&held, Held::Files(fs) if fs.kind() == files::ISO);
         match table.filter(|_| !iso) {
             None => list.push(Volume { partition: None, partuuid: String::new(), part: whole, held }),
             Some(table) => {

@@ -155,19 +155,31 @@ fn boot(config: &mut Config, chosen: image::Chosen, size: u64, at: usize) -> Res
     config.memory.size = size;
     config.payload.kernel = chosen.kernel;
     config.payload.found = Some(chosen.found);
+    if chosen.iso
+        && let Some(disk) = config.devices.get_mut(at)
+    {
+        set(disk, "readonly", "on")?;
+    }
     let mut options = chosen.options;
     if image::wants_ide(&options)
         && let Some(disk) = config.devices.get_mut(at)
     {
-        let choice = disk.options.get("bus", Some("")).unwrap_or_else(|_| String::new());
-        let kind = devices::find(disk.kind)?;
-        if choice.is_empty() && kind.options.iter().any(|o| o.name == "bus") {
-            disk.options = Options::parse(&format!("{},bus=ide", disk.options), kind.positional())?;
-        } else if choice != "ide" {
+        set(disk, "bus", "ide")?;
+        if disk.options.get::<String>("bus", Some(""))? != "ide" {
             options = image::on_virtio(&options);
         }
     }
     config.payload.linux_args = image::arguments(&options, console(&config.serial));
+    Ok(())
+}
+
+/// Gives an option that the user left open a value, where the device has that option.
+fn set(device: &mut Device, name: &str, value: &str) -> Result<()> {
+    let kind = devices::find(device.kind)?;
+    let open = device.options.get::<String>(name, Some(""))?.is_empty();
+    if open && kind.options.iter().any(|o| o.name == name) {
+        device.options = Options::parse(&format!("{},{name}={value}", device.options), kind.positional())?;
+    }
     Ok(())
 }
 

@@ -185,7 +185,7 @@ fn joliet_name(name: &[u8]) -> String {
 
 impl FileSystem for Iso<'_> {
     fn kind(&self) -> &'static str {
-        "ISO 9660"
+        super::ISO
     }
 
     fn uuid(&self) -> Option<&str> {

@@ -8,6 +8,9 @@ mod iso;
 use super::disk::Part;
 use anyhow::{Context, Result, ensure};
 
+/// What the file system of a CD-ROM is called.
+pub const ISO: &str = "ISO 9660";
+
 /// Symbolic links on the way to one file, as Linux has it.
 const LINKS_MAX: usize = 40;
 const PATH_MAX: usize = 4096;

@@ -24,6 +24,8 @@ pub struct Chosen {
     pub found: Found,
     /// The kernel's arguments, as the entry has them.
     pub options: String,
+    /// The image is an ISO: nothing can be written to what is on it.
+    pub iso: bool,
 }
 
 /// Whether a file is a disk image and no kernel. What is neither is left to who opens kernels, and refuses it.
@@ -116,7 +118,8 @@ pub fn choose(options: &Options, wanted: Option<&str>, memory: u64) -> Result<Ch
         }
         eprintln!("kiln: {}: {} ({})", path.display(), entry.title, disk.name(&entry.kernel));
         let kernel_name = name(&entry.kernel).into();
-        Ok(Chosen { kernel: kernel_name, found: Found { kernel, initrd }, options: entry.options.clone() })
+        let iso = disk.kind(&entry.kernel) == bootable::ISO;
+        Ok(Chosen { kernel: kernel_name, found: Found { kernel, initrd }, options: entry.options.clone(), iso })
     })
 }
 
