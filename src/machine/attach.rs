@@ -38,6 +38,13 @@ pub(super) fn parameters(n: usize) -> String {
     windows.map(parameter).collect()
 }
 
+/// Which PIRQ a line of PCI is, by the wiring that firmware for a 440FX assumes: INTA of slot 1 is PIRQA. Here the
+/// first line is INTA of slot 0.
+fn pirq(gsi: u32) -> usize {
+    let [first, ..] = layout::IRQ_INTX;
+    (gsi.saturating_sub(first) as usize + piix::PIRQS - 1) % piix::PIRQS
+}
+
 fn window(n: u64) -> u64 {
     layout::VIRTIO_MMIO + n * layout::VIRTIO_MMIO_STEP
 }
@@ -58,12 +65,17 @@ impl Building {
         let mut slots = Slots::default();
         let low = layout::PCI_MMIO..layout::PCI_MMIO_END;
         let (base, len) = layout::mmio64(self.memory.size(), self.address_bits);
-        let line = |gsi: u32| Intx { line: self.vm.line(gsi), number: gsi as u8 };
+        let bridge = firmware.then(|| IsaBridge::new((0..piix::IRQS).map(|gsi| self.vm.line(gsi)).collect()));
+        let line = |gsi: u32| {
+            let line = self.vm.line(gsi);
+            let line = bridge.as_ref().map_or_else(|| line.clone(), |bridge| bridge.input(pirq(gsi), line.clone()));
+            Intx { line, number: gsi as u8 }
+        };
         let windows = Windows { low, high: base..base + len, io: layout::PCI_IO..layout::PCI_IO_END };
         let root = Root::new(&self.mmio, &self.ports, windows, layout::IRQ_INTX.map(line));
         self.port(layout::PCI_CONFIG, 8, root.ports(Some(reset)))?;
-        if firmware {
-            self.board_of_440fx(&root)?;
+        if let Some(bridge) = bridge {
+            self.board_of_440fx(&root, bridge)?;
         } else {
             self.mmio.insert(layout::ECAM, layout::ECAM_LEN, root.ecam())?;
         }
@@ -87,13 +99,13 @@ impl Building {
     }
 
     /// What firmware looks for in the first two slots.
-    fn board_of_440fx(&mut self, root: &Root) -> Result<()> {
-        let bridge = HostBridge::new();
-        root.set_host_bridge(bridge.clone());
+    fn board_of_440fx(&mut self, root: &Root, isa: Arc<IsaBridge>) -> Result<()> {
+        let host = HostBridge::new();
+        root.set_host_bridge(host.clone());
         let power = PowerManagement::new(layout::PM1A_EVENT);
-        root.add(piix::SLOT, 0, IsaBridge::new())?;
+        root.add(piix::SLOT, 0, isa.clone())?;
         root.add(piix::SLOT, POWER_FUNCTION, power.clone())?;
-        self.parts.extend([bridge as Arc<dyn Part>, power]);
+        self.parts.extend([host as Arc<dyn Part>, isa, power]);
         Ok(())
     }
 
