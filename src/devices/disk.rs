@@ -2,6 +2,7 @@
 
 mod flow;
 mod full;
+mod ide;
 mod request;
 
 use super::{Built, Kind};
@@ -42,6 +43,10 @@ spec! {
         queues: u16 = "1",
         /// How the host is asked: by io_uring, or `sync`, one request after the other. `auto` takes what is faster.
         io: Way = "auto",
+        /// What the guest sees: `virtio`, or for old guests `ide`, a drive of the board's IDE controller.
+        bus: ide::Bus = "virtio",
+        /// With `bus=ide`: a CD-ROM (and then read-only). Without it that follows from the image's content, or `.iso`.
+        cdrom: Maybe<Switch> = "",
         /// Past the host's page cache (O_DIRECT): for raw images.
         direct: Switch = "off",
         /// When the host has no room for what the guest writes: `report` an I/O error to it, or `stop` it until there is room.
@@ -57,6 +62,9 @@ pub static KIND: Kind = Kind {
     build: |options, host| {
         let spec = Spec::parse(options)?;
         spec.check()?;
+        if spec.bus == ide::Bus::Ide {
+            return ide::build(&spec).map(Built::Drive);
+        }
         let image = image::open(&spec.path, &spec.how()?)?;
         Ok(Built::virtio(Disk::new(image, &spec, &host.notify)?))
     },

@@ -6,6 +6,7 @@ use crate::irq::Line;
 use crate::mem::Memory;
 use crate::part::Part;
 use crate::pci::Function;
+use crate::platform::ide::Drive;
 use crate::virtio::Device;
 use anyhow::{Context, Result};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub enum Built {
     Virtio(Box<dyn Device>),
     /// A PCI card that is no virtio device.
     Card(MakeCard),
+    /// A drive for the board's IDE controller.
+    Drive(Drive),
 }
 
 /// Makes a card when the place for it is known.
@@ -59,7 +62,7 @@ impl Built {
     pub fn into_virtio(self) -> Box<dyn Device> {
         match self {
             Built::Virtio(device) => device,
-            Built::Card(_) => panic!("it is no virtio device"),
+            _ => panic!("it is no virtio device"),
         }
     }
 }

@@ -8,11 +8,12 @@ use crate::devices::{Built, Card, Place};
 use crate::part::Part;
 use crate::pci::{Intx, Root, Windows};
 use crate::platform::i440fx::HostBridge;
+use crate::platform::ide::{self, Controller, Drive};
 use crate::platform::piix::{self, IsaBridge};
 use crate::platform::piix4::PowerManagement;
 use crate::virtio::mmio::{self, Window};
 use crate::virtio::pci::Function;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::sync::Arc;
 
 /// Devices by their names.
@@ -65,7 +66,8 @@ impl Building {
         let mut slots = Slots::default();
         let low = layout::PCI_MMIO..layout::PCI_MMIO_END;
         let (base, len) = layout::mmio64(self.memory.size(), self.address_bits);
-        let bridge = firmware.then(|| IsaBridge::new((0..piix::IRQS).map(|gsi| self.vm.line(gsi)).collect()));
+        let wanted = firmware || devices.iter().any(|(_, device)| matches!(device, Built::Drive(_)));
+        let bridge = wanted.then(|| IsaBridge::new((0..piix::IRQS).map(|gsi| self.vm.line(gsi)).collect()));
         let line = |gsi: u32| {
             let line = self.vm.line(gsi);
             let line = bridge.as_ref().map_or_else(|| line.clone(), |bridge| bridge.input(pirq(gsi), line.clone()));
@@ -74,12 +76,24 @@ impl Building {
         let windows = Windows { low, high: base..base + len, io: layout::PCI_IO..layout::PCI_IO_END };
         let root = Root::new(&self.mmio, &self.ports, windows, layout::IRQ_INTX.map(line));
         self.port(layout::PCI_CONFIG, 8, root.ports(Some(reset)))?;
+        // The south bridge has its slot before all others.
         if let Some(bridge) = bridge {
-            self.board_of_440fx(&root, bridge)?;
+            root.add(piix::SLOT, 0, bridge.clone())?;
+            self.parts.push(bridge);
+        }
+        if firmware {
+            self.board_of_440fx(&root)?;
         } else {
             self.mmio.insert(layout::ECAM, layout::ECAM_LEN, root.ecam())?;
         }
+        let mut drives = Vec::new();
         for (id, device) in devices {
+            if let Built::Drive(drive) = device {
+                let (channel, unit) = (drives.len() / 2, drives.len() % 2);
+                slots.boot_order.push(format!("/pci@i0cf8/ide@1,1/drive@{channel}/disk@{unit}"));
+                drives.push(drive);
+                continue;
+            }
             let slot = root.free_slot()?;
             let intx = root.intx(slot);
             let card: Arc<dyn Card> = match device {
@@ -91,28 +105,43 @@ impl Building {
                     Function::new(&id, device, &self.memory, messages, doorbells, intx)?
                 }
                 Built::Card(make) => make(&Place { id: &id, memory: &self.memory, intx })?,
+                // They were set aside above.
+                Built::Drive(_) => continue,
             };
             root.add(slot, 0, card.clone()).with_context(|| id)?;
             self.parts.push(card);
+        }
+        if !drives.is_empty() {
+            self.ide(&root, drives)?;
         }
         Ok(slots)
     }
 
     /// What firmware looks for in the first two slots.
-    fn board_of_440fx(&mut self, root: &Root, isa: Arc<IsaBridge>) -> Result<()> {
+    fn board_of_440fx(&mut self, root: &Root) -> Result<()> {
         let host = HostBridge::new();
         root.set_host_bridge(host.clone());
         let power = PowerManagement::new(layout::PM1A_EVENT);
-        root.add(piix::SLOT, 0, isa.clone())?;
         root.add(piix::SLOT, POWER_FUNCTION, power.clone())?;
-        self.parts.extend([host as Arc<dyn Part>, isa, power]);
+        self.parts.extend([host as Arc<dyn Part>, power]);
+        Ok(())
+    }
+
+    /// The board's IDE controller.
+    fn ide(&mut self, root: &Root, drives: Vec<Drive>) -> Result<()> {
+        let most = ide::DRIVES;
+        ensure!(drives.len() <= most, "--disk: {} drives have `bus=ide`, and there is room for {most}", drives.len());
+        let controller = Controller::new(drives, &self.memory, ide::IRQ.map(|gsi| self.vm.line(gsi)))?;
+        controller.wire(&self.ports)?;
+        root.add(piix::SLOT, ide::FUNCTION, controller.clone())?;
+        self.parts.push(controller as Arc<dyn Part>);
         Ok(())
     }
 
     fn windows(&mut self, devices: Devices) -> Result<Slots> {
         let mut slots = Slots::default();
         for (n, (id, device)) in devices.into_iter().enumerate() {
-            let Built::Virtio(device) = device else { bail!("{id}: is a PCI card; `--transport pci` has room for it") };
+            let Built::Virtio(device) = device else { bail!("{id}: wants a PCI bus, which `--transport pci` has") };
             let lines = &layout::IRQ_VIRTIO_MMIO;
             let gsi = *lines
                 .get(n)

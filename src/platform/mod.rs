@@ -7,6 +7,7 @@ pub mod e1000;
 pub mod fw_cfg;
 pub mod i440fx;
 pub mod i8042;
+pub mod ide;
 pub mod pflash;
 pub mod piix;
 pub mod piix4;
