@@ -114,6 +114,10 @@ impl Image for Direct {
         self.align
     }
 
+    fn guarded(&self) -> u64 {
+        self.image.guarded()
+    }
+
     fn read_at(&self, offset: u64, to: &[Slice]) -> io::Result<()> {
         if self.fits(offset, to) {
             return self.image.read_at(offset, to);

@@ -29,6 +29,7 @@ pub struct File {
 }
 
 impl File {
+    #[cfg(test)]
     pub fn open(path: &Path, readonly: bool) -> Result<File> {
         let (file, meta) = if readonly { open_readonly(path)? } else { open_writable(path)? };
         File::new(file, &meta, path, readonly)

@@ -1,8 +1,6 @@
 //! Disk images: bytes that a guest reads and writes by offset, whatever holds them: raw files and block devices, and
 //! qcow2 images with all that they stand on.
 
-#![allow(dead_code)] // what `kiln image` and the engine need
-
 mod chain;
 mod direct;
 mod file;
@@ -119,7 +117,8 @@ fn open_itself(path: &Path, how: &How) -> Result<Box<dyn Image>> {
     match kind {
         Kind::Raw => {
             let file = file::File::new(file, &meta, path, false)?;
-            Ok(Box::new(if how.format == Format::Auto { file.guard() } else { file }))
+            // `direct` writes past who would look.
+            Ok(Box::new(if how.format == Format::Auto && !how.direct { file.guard() } else { file }))
         }
         Kind::Qcow2 => {
             lock::lock(&file, path, true)?;

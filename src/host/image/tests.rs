@@ -1,5 +1,6 @@
 mod chains;
 mod crash;
+mod hostile;
 mod model;
 mod qcow2;
 

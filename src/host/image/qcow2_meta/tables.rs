@@ -5,7 +5,6 @@ use super::snapshot::{self, Snapshot};
 use crate::host::image::source::Source;
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -70,10 +69,6 @@ impl Tables {
 
     pub fn name(&self) -> &str {
         self.source.name()
-    }
-
-    pub fn source(&self) -> &Source {
-        &self.source
     }
 
     pub fn roots(&self) -> Roots {
@@ -160,11 +155,6 @@ impl Tables {
             bytes.extend(head.autoclear.to_be_bytes());
         }
         self.write(CHANGING as u64, &bytes)
-    }
-
-    /// The image is not what it should be.
-    pub fn bad(&self, what: impl std::fmt::Display) -> io::Error {
-        self.source.bad(what)
     }
 }
 

@@ -4,7 +4,7 @@
 use super::unpack::{self, Method};
 use super::{Layout, Packed, Place, ReadOnly, Source};
 use crate::host::image::Image;
-use crate::host::image::qcow2_meta::header::{self, Backing, Compression, Header};
+use crate::host::image::qcow2_meta::header::{self, Compression, Header};
 use anyhow::{Result, ensure};
 use std::fs;
 use std::io;
@@ -41,11 +41,6 @@ impl Qcow2 {
             header.l1_offset
         );
         Ok(Qcow2 { source, header })
-    }
-
-    /// The image beneath, which [`Qcow2::over`] wants.
-    pub fn backing(&self) -> Option<&Backing> {
-        self.header.backing.as_ref()
     }
 
     /// `below` is what is seen where nothing is stored.
