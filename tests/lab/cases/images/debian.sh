@@ -25,7 +25,7 @@ kept() {
     guest 0 kept.qcow2 --append 'kiln.run="cat /etc/motd; ls /junk"'
     up "$default" 2 /dev/vda3
     says kept
-    says 'kiln.run: exit status 1'
+    says "No such file or directory"
     unchanged debian.qcow2
 }
 
