@@ -32,8 +32,9 @@ ide_four() {
     dd if=/dev/urandom of=b bs=1M count=8 2>/dev/null
     truncate -s 8M c
     dd if=/dev/urandom of=d.iso bs=1M count=8 2>/dev/null
+    # The two channels are looked at side by side, so names follow no order; host, channel, target and LUN do.
     pc generic-6.1 --disk a,bus=ide --disk b,bus=ide --disk c,bus=ide --disk d.iso,bus=ide \
-        --append 'quiet kiln.run="dmesg | grep configured; dd if=/dev/sdb of=/dev/sdc bs=1M conv=fsync; sha256sum /dev/sr0; cat /sys/block/sr0/ro /sys/block/sdc/size"'
+        --append 'quiet kiln.run="cd /sys/bus/scsi/devices; until [ -e /dev/sr0 -a -e 0:0:1:0/block ]; do usleep 20000; done; b=$(ls 0:0:1:0/block); c=$(ls 1:0:0:0/block); dd if=/dev/$b of=/dev/$c bs=1M conv=fsync; sha256sum /dev/sr0; cat /sys/block/sr0/ro /sys/block/$c/size"'
     says "$(sha256sum <d.iso | cut -d' ' -f1)"
     says 16384
     cmp b c
