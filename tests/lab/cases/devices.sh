@@ -33,9 +33,6 @@ two_disks() {
     [ "$(head -n 1 b)" = second ] || fail "what the guest wrote to the second disk is not there"
 }
 
-# Linux drops what is sent between "set up" and the moment when it has seen the carrier.
-up="ip link set eth0 up; until grep -q up /sys/class/net/eth0/operstate; do sleep 0.1; done"
-
 # A ping from the guest to the host's end of the tap, and from the host to the guest.
 ping_tap() {
     tunctl -t tap7 >/dev/null

@@ -1,9 +1,6 @@
 # shellcheck shell=dash
 # Old guests' network card: Linux's e1000 driver against kiln's model of it.
 
-# Drops what is sent before the carrier was seen.
-e1000_up="ip link set eth0 up; until grep -q up /sys/class/net/eth0/operstate; do sleep 0.1; done"
-
 # e1000_tap NUMBER: a tap of that number, with the address 10.5.NUMBER.1.
 e1000_tap() {
     tunctl -t "e$1" >/dev/null
@@ -24,7 +21,7 @@ e1000_ping() {
     e1000_tap "$tap"
     (until ping -c 1 -W 1 "10.5.$tap.2" >/dev/null 2>&1; do [ -e /tmp/case ] || exit; done && echo answered >from-host) &
     pc "$kernel" --net "tap=e$tap,mac=02:00:00:00:00:05,model=e1000" \
-        --append "quiet kiln.run=\"basename \$(readlink /sys/class/net/eth0/device/driver); cat /sys/class/net/eth0/address /sys/class/net/eth0/device/device; ip address add 10.5.$tap.2/24 dev eth0; $e1000_up; cat /sys/class/net/eth0/speed /sys/class/net/eth0/duplex; ping -c 5 -W 5 10.5.$tap.1 && ping -c 3 -s 8000 -W 5 10.5.$tap.1\""
+        --append "quiet kiln.run=\"basename \$(readlink /sys/class/net/eth0/device/driver); cat /sys/class/net/eth0/address /sys/class/net/eth0/device/device; ip address add 10.5.$tap.2/24 dev eth0; $up; cat /sys/class/net/eth0/speed /sys/class/net/eth0/duplex; ping -c 5 -W 5 10.5.$tap.1 && ping -c 3 -s 8000 -W 5 10.5.$tap.1\""
     says 'e1000'
     says '02:00:00:00:00:05'
     says '0x100e'
@@ -46,7 +43,7 @@ e1000_tcp() {
     mkfifo open
     nc -l -p 1001 <open >received &
     exec 9>open
-    pc "$kernel" --net "tap=e$tap,model=e1000" --append "quiet kiln.run=\"ip address add 10.5.$tap.2/24 dev eth0; $e1000_up; nc 10.5.$tap.1 1000 </dev/console >/data; wc -c /data; sha256sum /data; nc 10.5.$tap.1 1001 </data; cat /proc/net/dev\""
+    pc "$kernel" --net "tap=e$tap,model=e1000" --append "quiet kiln.run=\"ip address add 10.5.$tap.2/24 dev eth0; $up; nc 10.5.$tap.1 1000 </dev/console >/data; wc -c /data; sha256sum /data; nc 10.5.$tap.1 1001 </data; cat /proc/net/dev\""
     exec 9>&-
     wait
     says "$(sha256sum <sent | cut -d' ' -f1)"
@@ -59,7 +56,7 @@ e1000_again() {
     local limit=480s
     e1000_tap 5
     pc generic-6.1 --net tap=e5,model=e1000 \
-        --append "quiet kiln.run=\"for n in 1 2 3; do ip address add 10.5.5.2/24 dev eth0; $e1000_up; ping -c 2 -W 5 10.5.5.1 || exit 1; ip link set eth0 down; rmmod e1000; insmod /modules/e1000.ko; done\""
+        --append "quiet kiln.run=\"for n in 1 2 3; do ip address add 10.5.5.2/24 dev eth0; $up; ping -c 2 -W 5 10.5.5.1 || exit 1; ip link set eth0 down; rmmod e1000; insmod /modules/e1000.ko; done\""
     says 'kiln.run: exit status 0'
 }
 

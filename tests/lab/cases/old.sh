@@ -8,9 +8,6 @@ pc() {
     guest 0 "/guests/$name/vmlinuz" --initrd "/guests/initrd-pc-$name.cpio" "$@"
 }
 
-# Linux drops what is sent before it has seen the carrier.
-old_up="ip link set eth0 up; until grep -q up /sys/class/net/eth0/operstate; do sleep 0.1; done"
-
 # The guest's root is a disk on IDE; what it writes is there afterwards, and the file system is clean.
 ide_root() {
     local kernel=$1 root=/guests/root
@@ -68,7 +65,7 @@ legacy_net() {
     mkfifo open
     nc -l -p 1001 <open >received &
     exec 9>open
-    booted "$kernel" --net "tap=old$n,mac=02:00:00:00:00:06" --append "quiet virtio_pci.force_legacy=1 kiln.run=\"cut -c33 /sys/bus/virtio/devices/virtio0/features; cat /sys/class/net/eth0/address; ip address add 10.6.$n.2/24 dev eth0; $old_up; ping -c 3 -W 5 10.6.$n.1; nc 10.6.$n.1 1000 </dev/console >/data; sha256sum /data; nc 10.6.$n.1 1001 </data\""
+    booted "$kernel" --net "tap=old$n,mac=02:00:00:00:00:06" --append "quiet virtio_pci.force_legacy=1 kiln.run=\"cut -c33 /sys/bus/virtio/devices/virtio0/features; cat /sys/class/net/eth0/address; ip address add 10.6.$n.2/24 dev eth0; $up; ping -c 3 -W 5 10.6.$n.1; nc 10.6.$n.1 1000 </dev/console >/data; sha256sum /data; nc 10.6.$n.1 1001 </data\""
     exec 9>&-
     wait
     grep -q '^0.$' console || fail "this is not the legacy interface"
