@@ -1,5 +1,6 @@
 //! `kiln run`: from flags to a [`Config`], to a running machine.
 
+mod display;
 mod image;
 
 use super::Status;
@@ -57,6 +58,7 @@ pub fn command() -> Command {
             .value_name("FILE")
             .requires("firmware")
             .help("Where the firmware says what it does [default: kiln's log, at level debug]"),
+        display::flag(),
         result::flag(),
     ];
     flags::add(Command::new("run").about("Boot a kernel").args(flags).args(flags::writes()), "512M")
@@ -79,6 +81,7 @@ fn guest(matches: &ArgMatches) -> Result<Outcome> {
 
 fn config(m: &ArgMatches) -> Result<Config> {
     let mut config = flags::config(m, PathBuf::new())?;
+    display::add(m, &mut config)?;
     config.serial = serial(m, &config.devices);
     config.firmware = firmware(m);
     if config.firmware.is_some() {

@@ -24,6 +24,8 @@ pub struct Config {
     pub memory: Ram,
     pub topology: Topology,
     pub devices: Vec<Device>,
+    /// Ways to look at the screen.
+    pub displays: Vec<Display>,
     pub transport: Transport,
     /// What stands behind ttyS0..ttyS3: a stream as host/stream understands it.
     pub serial: Vec<String>,
@@ -114,6 +116,14 @@ pub struct Device {
     pub kind: &'static str,
     /// `disk0`, `disk1`, `net0`.
     pub id: String,
+    pub options: Options,
+}
+
+/// `--display KIND[=...]`.
+#[derive(Debug, Clone)]
+pub struct Display {
+    /// A row of host::display::KINDS.
+    pub kind: &'static str,
     pub options: Options,
 }
 

@@ -2,6 +2,8 @@
 
 use crate::config::{OptionDoc, Options};
 use crate::event::Notify;
+use crate::host::screen::Screen;
+use crate::host::seat::Seat;
 use crate::irq::Line;
 use crate::mem::Memory;
 use crate::part::Part;
@@ -22,6 +24,15 @@ devices![console, disk, fs, net, rng];
 /// What the machine lends a device while it is built.
 pub struct Host {
     pub notify: Notify,
+    /// The machine's only one.
+    pub screen: Arc<Screen>,
+    pub seat: Arc<Seat>,
+}
+
+impl Host {
+    pub fn new(notify: Notify) -> Host {
+        Host { notify, screen: Screen::new(), seat: Seat::new() }
+    }
 }
 
 /// What a row makes of its options.

@@ -15,7 +15,7 @@ fn everywhere(mut test: impl FnMut(&Kind, Guest)) {
             file.as_file().set_len(1 << 20).unwrap();
             let sample = kind.sample.replace("{tmp}", &file.path().display().to_string());
             let options = Options::parse(&sample, kind.positional()).unwrap();
-            let built = (kind.build)(&options, &Host { notify: Arc::new(|_| {}) }).unwrap();
+            let built = (kind.build)(&options, &Host::new(Arc::new(|_| {}))).unwrap();
             test(kind, Guest::with(built.into_virtio(), over));
         }
     }

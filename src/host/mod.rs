@@ -1,7 +1,10 @@
 //! Host ends: what devices are made of on the host side. Knows nothing of virtio.
 
+pub mod display;
 pub mod image;
 pub mod link;
 pub mod nvram;
+pub mod screen;
+pub mod seat;
 pub mod share;
 pub mod stream;

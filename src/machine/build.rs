@@ -12,6 +12,7 @@ use crate::bus::{Bus, Mmio};
 use crate::config::{Config, Transport};
 use crate::devices::{self, Host};
 use crate::event::Notify;
+use crate::host::display::{self, Display, Room};
 use crate::host::stream;
 use crate::irq::Shared;
 use crate::kvm::{self, Reserved, Vm};
@@ -54,7 +55,9 @@ impl Machine {
         let apic_ids = arch::cpuid::apic_ids(&config.topology).context("--cpus")?;
         let (events, inbox) = mpsc::channel();
         let notify: Notify = Arc::new(move |request| drop(events.send(request)));
-        let devices = open(&config, &notify)?;
+        let host = Host::new(notify.clone());
+        let devices = open(&config, &host)?;
+        let displays = displays(&config, &host)?;
 
         let kvm = kvm::open()?;
         let memory = Memory::new(&ranges, config.memory.hugepages).context("--memory")?;
@@ -106,6 +109,7 @@ impl Machine {
             deadline,
             debugger,
             breakpoints,
+            displays,
         };
         if machine.load()? {
             warn_of_host();
@@ -130,14 +134,23 @@ fn without_acpi(cmdline: &str) -> bool {
 }
 
 /// Opens what the devices stand on; an error names the option as it was typed.
-fn open(config: &Config, notify: &Notify) -> Result<Devices> {
-    let host = Host { notify: notify.clone() };
+fn open(config: &Config, host: &Host) -> Result<Devices> {
     let open = |d: &crate::config::Device| {
         let kind = devices::find(d.kind)?;
-        let device = (kind.build)(&d.options, &host).with_context(|| format!("--{} {}", d.kind, d.options))?;
+        let device = (kind.build)(&d.options, host).with_context(|| format!("--{} {}", d.kind, d.options))?;
         Ok((d.id.clone(), device))
     };
     config.devices.iter().map(open).collect()
+}
+
+/// Opens the ways to look at the screen.
+fn displays(config: &Config, host: &Host) -> Result<Vec<Box<dyn Display>>> {
+    let room = Room { screen: host.screen.clone(), seat: host.seat.clone() };
+    let open = |d: &crate::config::Display| {
+        let kind = display::find(d.kind)?;
+        (kind.open)(&d.options, &room).with_context(|| format!("--display {}={}", d.kind, d.options))
+    };
+    config.displays.iter().map(open).collect()
 }
 
 fn board(config: &Config, apic_ids: Vec<u32>, slots: &Slots, address_bits: u32) -> acpi::Board {

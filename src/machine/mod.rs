@@ -17,6 +17,7 @@ pub use supervisor::{Outcome, run};
 use crate::arch::{self, boot};
 use crate::config::Config;
 use crate::event::Request;
+use crate::host::display::Display;
 use crate::kvm::Vm;
 use crate::mem::Memory;
 use crate::part::Part;
@@ -45,6 +46,9 @@ pub struct Machine {
     debugger: Option<debug::Debugger>,
     /// The debugger's; memory that is new wants them again.
     breakpoints: Arc<Lock<debug::Breakpoints>>,
+    /// Closed when the guest has ended.
+    #[expect(dead_code, reason = "held to be dropped")]
+    displays: Vec<Box<dyn Display>>,
 }
 
 /// What the first vCPU starts with.

@@ -100,6 +100,7 @@ fn config(args: &SelftestArgs, transport: Transport, ends: &Ends) -> Result<Conf
         memory: Ram { size: args.memory.0, hugepages: None },
         topology: Topology { sockets: 1, cores: args.cpus, threads: 1 },
         devices,
+        displays: Vec::new(),
         transport,
         serial: vec![format!("fd={}", ends.serial.0.as_raw_fd())],
         debug_exit: Some(DEBUG_EXIT),

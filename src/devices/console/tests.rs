@@ -246,7 +246,7 @@ fn an_emergency_needs_no_driver() {
 fn options_are_checked() {
     let build = |text: &str| {
         let options = Options::parse(text, KIND.positional())?;
-        (KIND.build)(&options, &Host { notify: Arc::new(|_| {}) }).map(Built::into_virtio)
+        (KIND.build)(&options, &Host::new(Arc::new(|_| {}))).map(Built::into_virtio)
     };
     let says = |text: &str| format!("{:#}", build(text).err().unwrap());
     assert_eq!(build("none,ports=a=none+org.b.0=null").unwrap().queue_sizes().len(), 8);

@@ -29,7 +29,7 @@ fn notify() -> crate::event::Notify {
 
 fn build(path: &Path, options: &str) -> Result<Box<dyn Device>> {
     let text = format!("{}{options}", path.display());
-    (KIND.build)(&Options::parse(&text, KIND.positional())?, &Host { notify: Arc::new(|_| {}) }).map(Built::into_virtio)
+    (KIND.build)(&Options::parse(&text, KIND.positional())?, &Host::new(Arc::new(|_| {}))).map(Built::into_virtio)
 }
 
 impl Rig {

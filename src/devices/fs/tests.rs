@@ -13,7 +13,7 @@ const STEP: u64 = 0x1000;
 
 fn build(options: &str) -> Result<Box<dyn Device>> {
     let options = Options::parse(options, KIND.positional()).unwrap();
-    (KIND.build)(&options, &Host { notify: Arc::new(|_| {}) }).map(Built::into_virtio)
+    (KIND.build)(&options, &Host::new(Arc::new(|_| {}))).map(Built::into_virtio)
 }
 
 /// A device on `dir`, with a driver that has said INIT.

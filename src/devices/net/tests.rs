@@ -18,7 +18,7 @@ const ALL: u64 = u64::MAX;
 const PLAIN: u64 = !(1 << VIRTIO_NET_F_MRG_RXBUF);
 
 fn build(options: &str) -> Result<Box<dyn Device>> {
-    (KIND.build)(&Options::parse(options, KIND.positional())?, &Host { notify: Arc::new(|_| {}) }).map(Built::into_virtio)
+    (KIND.build)(&Options::parse(options, KIND.positional())?, &Host::new(Arc::new(|_| {}))).map(Built::into_virtio)
 }
 
 struct Rig {
@@ -411,7 +411,7 @@ proptest! {
 #[test]
 fn an_e1000_is_a_card_for_pci() {
     let options = Options::parse("loopback,model=e1000,mac=02:00:00:00:00:07", KIND.positional()).unwrap();
-    let Built::Card(make) = (KIND.build)(&options, &Host { notify: Arc::new(|_| {}) }).unwrap() else {
+    let Built::Card(make) = (KIND.build)(&options, &Host::new(Arc::new(|_| {}))).unwrap() else {
         panic!("it is a virtio device");
     };
     let memory = Memory::new(&[(0, MEMORY)], None).unwrap();

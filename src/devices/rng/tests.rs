@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 fn build(options: &str) -> Result<Box<dyn Device>> {
-    (KIND.build)(&Options::parse(options, KIND.positional())?, &Host { notify: Arc::new(|_| {}) }).map(Built::into_virtio)
+    (KIND.build)(&Options::parse(options, KIND.positional())?, &Host::new(Arc::new(|_| {}))).map(Built::into_virtio)
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 fn build(options: &str) -> anyhow::Result<Built> {
-    (KIND.build)(&Options::parse(options, KIND.positional())?, &Host { notify: Arc::new(|_| {}) })
+    (KIND.build)(&Options::parse(options, KIND.positional())?, &Host::new(Arc::new(|_| {})))
 }
 
 fn drive(options: &str) -> Drive {

@@ -184,7 +184,7 @@ pub fn a_full_file_system_is_waited_for(io: &str) {
     let (told, notify) = Told::new();
     let text = format!("{},io={io},on-enospc=stop", path.display());
     let options = Options::parse(&text, KIND.positional()).unwrap();
-    let mut disk = (KIND.build)(&options, &Host { notify }).unwrap().into_virtio();
+    let mut disk = (KIND.build)(&options, &Host::new(notify)).unwrap().into_virtio();
     let driver = Driver::new(disk.as_mut(), u64::MAX);
     let mut r = Rig { _dir: dir, path, disk, driver };
     for n in 0..PLACES {

@@ -1,0 +1,47 @@
+//! Ways to look at the screen, in one table: `--display KIND[=...]`. Adding one: a file, a word here, a row in docs/desktop.md.
+
+use super::screen::Screen;
+use super::seat::Seat;
+use crate::config::{OptionDoc, Options};
+use anyhow::{Context, Result};
+use std::sync::Arc;
+
+macro_rules! displays {
+    ($($module:ident),* $(,)?) => {
+        $(mod $module;)*
+        pub static KINDS: &[&Kind] = &[$(&$module::KIND),*];
+    };
+}
+displays![none];
+
+/// What a display shows, and where what is typed at it goes.
+pub struct Room {
+    #[expect(dead_code, reason = "the first display that shows something will take it")]
+    pub screen: Arc<Screen>,
+    #[expect(dead_code, reason = "the first display that shows something will take it")]
+    pub seat: Arc<Seat>,
+}
+
+/// A way to look that is open. Dropped, it is closed; its threads have ended then.
+pub trait Display: Send {}
+
+pub struct Kind {
+    /// What follows `--display`, and the name of its file.
+    pub name: &'static str,
+    pub about: &'static str,
+    /// The first is the one that `KIND=VALUE` is for.
+    pub options: &'static [OptionDoc],
+    pub open: fn(&Options, &Room) -> Result<Box<dyn Display>>,
+}
+
+impl Kind {
+    pub fn positional(&self) -> Option<&'static str> {
+        self.options.first().map(|o| o.name)
+    }
+}
+
+pub fn find(name: &str) -> Result<&'static Kind> {
+    let names = || KINDS.iter().map(|k| k.name).collect::<Vec<_>>().join(", ");
+    let kind = KINDS.iter().copied().find(|k| k.name == name);
+    kind.with_context(|| format!("no display is called `{name}`; there are: {}", names()))
+}
