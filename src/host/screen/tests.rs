@@ -63,13 +63,14 @@ fn only_what_differs_is_news_to_each_viewer() {
     one.news();
     two.news();
     brush.draw(SIZE.whole(), |y, row| {
+        row.fill(0);
         if y == 20 || y == 21 {
             row[40] = 0xff00_0001;
         }
     });
     assert_eq!(one.news().damage, [rect(32, 20, 16, 2)]);
     brush.draw(SIZE.whole(), |y, row| row.fill(if y == 49 { 3 } else { 0 }));
-    assert_eq!(one.news().damage, [rect(32, 20, 16, 2), rect(0, 49, 100, 1)]);
+    assert_eq!(one.news().damage, [rect(32, 20, 16, 2), rect(0, 49, 100, 1)], "gone, and new");
     assert_eq!(two.news().damage, [rect(32, 20, 16, 2), rect(0, 49, 100, 1)]);
     brush.draw(SIZE.whole(), |y, row| row.fill(if y == 49 { 3 } else { 0 }));
     assert!(!crate::sys::fd::hung_up(one.bell()), "nothing changed, nobody is woken");
