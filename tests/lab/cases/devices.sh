@@ -40,7 +40,7 @@ ping_tap() {
     ip link set tap7 up
     (until ping -c 1 -W 1 10.7.0.2 >/dev/null 2>&1; do [ -e /tmp/case ] || exit; done && echo answered >from-host) &
     booted cloud-6.1 --net tap=tap7,mac=02:00:00:00:00:07 "$@" \
-        --append "quiet kiln.run=\"cat /sys/class/net/eth0/address; ip address add 10.7.0.2/24 dev eth0; $up; ping -c 5 -W 5 10.7.0.1\""
+        --append "quiet kiln.run=\"cat /sys/class/net/eth0/address; ip address add 10.7.0.2/24 dev eth0; $(link_up); ping -c 5 -W 5 10.7.0.1\""
     says '02:00:00:00:00:07'
     says '5 packets received'
     says 'kiln.run: exit status 0'
@@ -52,17 +52,7 @@ tcp_tap() {
     tunctl -t tap8 >/dev/null
     ip address add 10.8.0.1/24 dev tap8
     ip link set tap8 up
-    dd if=/dev/urandom of=sent bs=64k count=128 2>/dev/null
-    nc -l -p 1000 <sent >/dev/null &
-    # nc ends with its input, so that is held open until the guest has sent all.
-    mkfifo open
-    nc -l -p 1001 <open >received &
-    exec 9>open
-    booted cloud-6.1 --net tap=tap8 --append "quiet kiln.run=\"ip address add 10.8.0.2/24 dev eth0; $up; nc 10.8.0.1 1000 </dev/console >/data; wc -c /data; sha256sum /data; nc 10.8.0.1 1001 </data\""
-    exec 9>&-
-    wait
-    says "$(sha256sum <sent | cut -d' ' -f1)"
-    cmp sent received
+    exchanged 8 booted cloud-6.1 --net tap=tap8 --append "quiet kiln.run=\"ip address add 10.8.0.2/24 dev eth0; $(link_up); $(exchange 10.8.0.1)\""
 }
 
 entropy() {

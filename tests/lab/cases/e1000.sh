@@ -21,7 +21,7 @@ e1000_ping() {
     e1000_tap "$tap"
     (until ping -c 1 -W 1 "10.5.$tap.2" >/dev/null 2>&1; do [ -e /tmp/case ] || exit; done && echo answered >from-host) &
     pc "$kernel" --net "tap=e$tap,mac=02:00:00:00:00:05,model=e1000" \
-        --append "quiet kiln.run=\"basename \$(readlink /sys/class/net/eth0/device/driver); cat /sys/class/net/eth0/address /sys/class/net/eth0/device/device; ip address add 10.5.$tap.2/24 dev eth0; $up; cat /sys/class/net/eth0/speed /sys/class/net/eth0/duplex; ping -c 5 -W 5 10.5.$tap.1 && ping -c 3 -s 8000 -W 5 10.5.$tap.1\""
+        --append "quiet kiln.run=\"basename \$(readlink /sys/class/net/eth0/device/driver); cat /sys/class/net/eth0/address /sys/class/net/eth0/device/device; ip address add 10.5.$tap.2/24 dev eth0; $(link_up); cat /sys/class/net/eth0/speed /sys/class/net/eth0/duplex; ping -c 5 -W 5 10.5.$tap.1 && ping -c 3 -s 8000 -W 5 10.5.$tap.1\""
     says 'e1000'
     says '02:00:00:00:00:05'
     says '0x100e'
@@ -37,17 +37,7 @@ e1000_ping() {
 e1000_tcp() {
     local kernel=$1 tap=$2 limit=480s
     e1000_tap "$tap"
-    dd if=/dev/urandom of=sent bs=64k count=128 2>/dev/null
-    nc -l -p 1000 <sent >/dev/null &
-    # nc ends with its input, so that is held open until the guest has sent all.
-    mkfifo open
-    nc -l -p 1001 <open >received &
-    exec 9>open
-    pc "$kernel" --net "tap=e$tap,model=e1000" --append "quiet kiln.run=\"ip address add 10.5.$tap.2/24 dev eth0; $up; nc 10.5.$tap.1 1000 </dev/console >/data; wc -c /data; sha256sum /data; nc 10.5.$tap.1 1001 </data; cat /proc/net/dev\""
-    exec 9>&-
-    wait
-    says "$(sha256sum <sent | cut -d' ' -f1)"
-    cmp sent received
+    exchanged 8 pc "$kernel" --net "tap=e$tap,model=e1000" --append "quiet kiln.run=\"ip address add 10.5.$tap.2/24 dev eth0; $(link_up); $(exchange 10.5.$tap.1); cat /proc/net/dev\""
 }
 
 # The driver lets go of the card, and takes it up again: a reset in the middle of its life.
@@ -56,7 +46,7 @@ e1000_again() {
     local limit=480s
     e1000_tap 5
     pc generic-6.1 --net tap=e5,model=e1000 \
-        --append "quiet kiln.run=\"for n in 1 2 3; do ip address add 10.5.5.2/24 dev eth0; $up; ping -c 2 -W 5 10.5.5.1 || exit 1; ip link set eth0 down; rmmod e1000; insmod /modules/e1000.ko; done\""
+        --append "quiet kiln.run=\"for n in 1 2 3; do ip address add 10.5.5.2/24 dev eth0; $(link_up); ping -c 2 -W 5 10.5.5.1 || exit 1; ip link set eth0 down; rmmod e1000; insmod /modules/e1000.ko; done\""
     says 'kiln.run: exit status 0'
 }
 

@@ -59,20 +59,10 @@ legacy_net() {
     tunctl -t "old$n" >/dev/null
     ip address add "10.6.$n.1/24" dev "old$n"
     ip link set "old$n" up
-    dd if=/dev/urandom of=sent bs=64k count=64 2>/dev/null
-    nc -l -p 1000 <sent >/dev/null &
-    # nc ends with its input, so that is held open until the guest has sent all.
-    mkfifo open
-    nc -l -p 1001 <open >received &
-    exec 9>open
-    booted "$kernel" --net "tap=old$n,mac=02:00:00:00:00:06" --append "quiet virtio_pci.force_legacy=1 kiln.run=\"cut -c33 /sys/bus/virtio/devices/virtio0/features; cat /sys/class/net/eth0/address; ip address add 10.6.$n.2/24 dev eth0; $up; ping -c 3 -W 5 10.6.$n.1; nc 10.6.$n.1 1000 </dev/console >/data; sha256sum /data; nc 10.6.$n.1 1001 </data\""
-    exec 9>&-
-    wait
+    exchanged 4 booted "$kernel" --net "tap=old$n,mac=02:00:00:00:00:06" --append "quiet virtio_pci.force_legacy=1 kiln.run=\"cut -c33 /sys/bus/virtio/devices/virtio0/features; cat /sys/class/net/eth0/address; ip address add 10.6.$n.2/24 dev eth0; $(link_up); ping -c 3 -W 5 10.6.$n.1; $(exchange 10.6.$n.1)\""
     grep -q '^0.$' console || fail "this is not the legacy interface"
     says '02:00:00:00:00:06'
     says '3 packets received'
-    says "$(sha256sum <sent | cut -d' ' -f1)"
-    cmp sent received
 }
 
 it "root on IDE, generic-6.1" ide_root generic-6.1
