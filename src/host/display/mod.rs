@@ -13,6 +13,7 @@ macro_rules! displays {
     };
 }
 displays![none];
+pub mod vnc;
 
 /// What a display shows, and where what is typed at it goes.
 pub struct Room {
