@@ -68,7 +68,6 @@ pub trait Device: Send {
 
 /// Everything a running device may touch.
 pub struct Io {
-    #[cfg_attr(not(test), expect(dead_code, reason = "devices so far reach guest memory only through their queues"))]
     pub mem: Memory,
     /// The negotiated feature bits.
     pub features: u64,

@@ -1,5 +1,8 @@
 //! Sizes and rectangles, in pixels from the top left corner.
 
+use std::fmt;
+use std::str::FromStr;
+
 /// The most pixels that a picture has: 64 MiB of them.
 const MOST: u64 = 16 << 20;
 /// The longest side of a picture.
@@ -32,6 +35,24 @@ impl Size {
     }
 }
 
+/// `1280x800`
+impl FromStr for Size {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Size, &'static str> {
+        let number = |text: &str| text.parse::<u32>().ok();
+        let sides = text.split_once('x').and_then(|(width, height)| Some((number(width)?, number(height)?)));
+        let (width, height) = sides.ok_or("want WIDTHxHEIGHT, such as 1280x800")?;
+        Size::checked(width, height).ok_or("want at most 16384 pixels a side, and 2^24 in all")
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rect {
     pub x: u32,
@@ -41,6 +62,21 @@ pub struct Rect {
 }
 
 impl Rect {
+    /// Whether all of it lies in a picture of this size, and it is not empty.
+    pub fn fits(self, size: Size) -> bool {
+        self.within(size) == Some(self)
+    }
+
+    /// What both have in common; `None`: nothing.
+    pub fn common(self, other: Rect) -> Option<Rect> {
+        let end = |at: u32, len: u32| at.saturating_add(len);
+        let (x, y) = (self.x.max(other.x), self.y.max(other.y));
+        let right = end(self.x, self.width).min(end(other.x, other.width));
+        let bottom = end(self.y, self.height).min(end(other.y, other.height));
+        let (width, height) = (right.checked_sub(x)?, bottom.checked_sub(y)?);
+        (width > 0 && height > 0).then_some(Rect { x, y, width, height })
+    }
+
     /// The part that lies in a picture of this size; `None`: nothing does.
     pub fn within(self, size: Size) -> Option<Rect> {
         let width = size.width.checked_sub(self.x)?.min(self.width);

@@ -11,6 +11,7 @@
 #![allow(dead_code, reason = "until all the devices and displays are there")]
 
 mod damage;
+pub mod edid;
 mod geometry;
 
 pub use damage::Damage;
@@ -143,6 +144,11 @@ impl Screen {
         state.sources.retain(|s| s.rank != rank);
         state.sources.push(Slot { rank, source, shows: None });
         Brush { screen: self.clone(), rank }
+    }
+
+    /// Whether there is a source of this rank.
+    pub fn has(&self, rank: Rank) -> bool {
+        self.state.lock().sources.iter().any(|s| s.rank == rank && s.source.strong_count() > 0)
     }
 
     /// Somebody begins to look; all of the picture is news.
