@@ -1,6 +1,7 @@
 //! Host ends: what devices are made of on the host side. Knows nothing of virtio.
 
 pub mod display;
+pub mod http;
 pub mod image;
 pub mod link;
 pub mod nvram;
