@@ -13,18 +13,7 @@ fn main() {
 
     let mut rustc = Command::new(var("RUSTC"));
     rustc.arg(sources.join("main.rs")).arg("-o").arg(&output);
-    rustc.args(["--edition=2024", "--crate-type=bin", "--crate-name=guest", "--target=x86_64-unknown-linux-gnu"]);
-    rustc.args([
-        "-Cpanic=abort",
-        "-Copt-level=s",
-        "-Clto=fat",
-        "-Ccodegen-units=1",
-        "-Cdebuginfo=0",
-        "-Cstrip=symbols",
-        "-Crelocation-model=static",
-    ]);
-    rustc.args(["-Clink-arg=-nostartfiles", "-Clink-arg=-nostdlib", "-Clink-arg=-static", "-Clink-arg=-no-pie"]);
-    rustc.args(["-Clink-arg=-Wl,--build-id=none", "-Clink-arg=-Wl,-z,norelro", "-Clink-arg=-Wl,-z,noexecstack"]);
+    rustc.arg(format!("@{}", sources.join("rustc.args").display())).arg("-Copt-level=s");
     rustc.arg(format!("-Clink-arg=-Wl,-T,{}", script.display()));
     match rustc.output() {
         Err(e) => fail(&format!("run {:?}: {e}", rustc.get_program())),

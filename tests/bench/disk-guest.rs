@@ -18,6 +18,8 @@ mod guest {
     pub mod pci;
     pub mod port;
     pub mod rt;
+    pub mod smp;
+    pub mod start;
     pub mod tap;
     pub mod time;
     pub mod virtio;
@@ -28,6 +30,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{Ordering, fence};
 use cpu::Page;
+pub use start::Context;
 use virtio::{Device, EVENT_IDX};
 
 pub type Result<T = (), E = String> = core::result::Result<T, E>;
@@ -41,67 +44,16 @@ macro_rules! ensure {
     };
 }
 
-pub struct Context {
-    cmdline: &'static str,
-}
-
-impl Context {
-    pub fn option(&self, name: &str) -> Option<&'static str> {
-        let mut words = self.cmdline.split_ascii_whitespace();
-        words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-    }
-
-    pub fn number(&self, name: &str) -> Option<u64> {
-        let text = self.option(name)?;
-        match text.strip_prefix("0x") {
-            Some(hex) => u64::from_str_radix(hex, 16).ok(),
-            None => text.parse().ok(),
-        }
-    }
-}
-
-/// Offsets in the PVH start info.
-const CMDLINE: usize = 3;
-const MEMMAP: usize = 5;
-
 #[unsafe(no_mangle)]
 extern "C" fn main(info: u64, _: u64) -> ! {
     cpu::init();
-    // SAFETY: the boot protocol gives the address of a start info: six of its eight-byte words.
-    let info = unsafe { (info as *const [u64; 7]).read_unaligned() };
-    rt::init(info[MEMMAP], info[MEMMAP + 1] as u32);
-    // SAFETY: a zero-terminated string, says the protocol.
-    let cmdline = unsafe { rt::c_str(info[CMDLINE]) };
+    let context = start::take(info);
     time::init();
     apic::init();
-    let context = Context { cmdline };
-    place_bars();
+    pci::place_bars();
     match run(&context) {
         Ok(()) => tap::exit(0),
         Err(why) => tap::bail(format_args!("{why}")),
-    }
-}
-
-/// Where no firmware has given the BARs addresses.
-fn place_bars() {
-    let mut next = 0xe000_0000u32;
-    for f in pci::scan() {
-        let mut index = 0;
-        while index < 6 && f.read8(0x0e) & 0x7f == 0 {
-            let at = 0x10 + index * 4;
-            let old = f.read32(at);
-            f.write32(at, !0);
-            let mask = f.read32(at);
-            f.write32(at, old);
-            let wide = old & 7 == 4;
-            if mask != 0 && old & 1 == 0 && old & !15 == 0 {
-                let len = (!(mask & !15)).wrapping_add(1).max(0x1000);
-                next = next.next_multiple_of(len);
-                f.write32(at, next);
-                next += len;
-            }
-            index += if wide { 2 } else { 1 };
-        }
     }
 }
 

@@ -41,12 +41,10 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Takes the memory between the image and the end of the RAM it is in.
-pub fn init(memmap: u64, entries: u32) {
+/// Takes the memory between the image and the end of the RAM it is in. Of each entry: base, size, type (1: RAM).
+pub fn init(map: impl Iterator<Item = [u64; 3]>) {
     let start = &raw const image_end as usize;
-    for i in 0..u64::from(entries) {
-        // SAFETY: the boot protocol gives the address: base, size, type (1: RAM), reserved.
-        let [base, size, kind] = unsafe { ((memmap + i * 24) as *const [u64; 3]).read_unaligned() };
+    for [base, size, kind] in map {
         if kind as u32 == 1 && (base..base + size).contains(&(start as u64)) && base < 1 << 32 {
             HEAP.next.store(start, Ordering::Relaxed);
             HEAP.end.store((base + size).min(1 << 32) as usize, Ordering::Relaxed);

@@ -43,6 +43,10 @@ pub trait Transport {
     fn doorbell(&self, queue: u16) -> (u64, bool);
     fn config(&self, at: u64) -> u8;
     fn config32(&self, at: u64) -> u32;
+    #[allow(dead_code, reason = "for drivers of the screen and of what is typed")]
+    fn set_config(&self, at: u64, value: u8);
+    #[allow(dead_code, reason = "as above")]
+    fn set_config32(&self, at: u64, value: u32);
     fn generation(&self) -> u32;
     /// Registers for an interrupt's reason and its acknowledgement, where the transport wants one.
     fn acknowledgement(&self) -> Option<(u64, u64)> {

@@ -110,6 +110,14 @@ impl Transport for Window {
         read32(self.base + CONFIG + at)
     }
 
+    fn set_config(&self, at: u64, value: u8) {
+        write8(self.base + CONFIG + at, value);
+    }
+
+    fn set_config32(&self, at: u64, value: u32) {
+        write32(self.base + CONFIG + at, value);
+    }
+
     fn generation(&self) -> u32 {
         read32(self.base + CONFIG_GENERATION)
     }

@@ -180,6 +180,14 @@ impl Transport for Device {
         read32(self.device + at)
     }
 
+    fn set_config(&self, at: u64, value: u8) {
+        write8(self.device + at, value);
+    }
+
+    fn set_config32(&self, at: u64, value: u32) {
+        write32(self.device + at, value);
+    }
+
     fn generation(&self) -> u32 {
         read8(self.common + common::CONFIG_GENERATION).into()
     }
