@@ -32,6 +32,8 @@ mod devices;
 
 mod machine;
 
+mod control;
+
 mod ci;
 mod exec;
 mod selftest;

@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["bootable", "platform", "virtio"],
     &["arch", "devices"],
     &["machine"],
+    &["control"],
     &["ci", "exec", "selftest"],
     &["cli"],
 ];

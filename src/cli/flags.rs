@@ -3,6 +3,7 @@
 use crate::config::{
     Config, Device, Gdb, OptionDoc, Options, Payload, Ram, Size, Switch, Topology, Transport, values::Period,
 };
+use crate::control::Name;
 use crate::devices::{KINDS, Kind};
 use anyhow::{Context, Result, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 /// Adds them to `command`; `memory` is what the guest has unless told otherwise.
 pub fn add(command: Command, memory: &'static str) -> Command {
     let flags = [
+        text("name", "NAME", "What the machine is called in `kiln ps` [default: its process number]")
+            .value_parser(value_parser!(Name)),
         text("memory", "SIZE", "Guest memory: 512M, or size=4G,hugepages=2M").default_value(memory),
         text("cpus", "N", "vCPUs: 4, or sockets=1,cores=2,threads=2").default_value("1"),
         text("transport", "BUS", "How virtio devices are attached").value_parser(["pci", "mmio"]).default_value("pci"),
@@ -47,6 +50,7 @@ pub fn add(command: Command, memory: &'static str) -> Command {
 pub fn config(m: &ArgMatches, kernel: PathBuf) -> Result<Config> {
     let get = |name: &str| m.get_one::<String>(name).map(String::as_str).unwrap_or_default();
     Ok(Config {
+        name: m.get_one::<Name>("name").map(ToString::to_string),
         payload: Payload {
             kernel,
             found: None,

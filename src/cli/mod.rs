@@ -3,11 +3,14 @@
 mod ci;
 mod doctor;
 mod exec;
+mod expected;
 mod flags;
 mod generate;
 mod image;
+mod ps;
 mod result;
 mod run;
+mod screenshot;
 mod selftest;
 mod status;
 mod table;
@@ -31,6 +34,8 @@ const VERBS: &[Verb] = &[
     Verb { name: "run", command: run::command, run: run::run },
     Verb { name: "exec", command: exec::command, run: exec::run },
     Verb { name: "ci", command: ci::command, run: ci::run },
+    Verb { name: "ps", command: ps::command, run: ps::run },
+    Verb { name: "screenshot", command: screenshot::command, run: screenshot::run },
     Verb { name: "image", command: image::command, run: image::run },
     Verb { name: "doctor", command: doctor::command, run: doctor::run },
     Verb { name: "selftest", command: selftest::command, run: selftest::run },

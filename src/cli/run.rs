@@ -4,14 +4,17 @@ mod display;
 mod image;
 
 use super::Status;
+use super::expected;
 use super::flags::{self, path, text};
 use super::result::{self, Details};
+use super::status::Verdict;
 use crate::config::{Config, Device, Firmware, FirmwareImage, Options, Reboot};
+use crate::control::{self, Expectation};
 use crate::devices;
 use crate::exec;
-use crate::machine::{self, Outcome};
+use crate::machine::{Machine, Outcome};
 use crate::sys::term;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::{Path, PathBuf};
@@ -59,6 +62,7 @@ pub fn command() -> Command {
             .requires("firmware")
             .help("Where the firmware says what it does [default: kiln's log, at level debug]"),
         display::flag(),
+        expected::flag("End the guest with status 0 when its screen shows this picture"),
         result::flag(),
     ];
     flags::add(Command::new("run").about("Boot a kernel").args(flags).args(flags::writes()), "512M")
@@ -69,14 +73,40 @@ pub fn run(matches: &ArgMatches) -> Result<Status> {
         image::list(&listed(matches)?, matches.get_flag("json"))?;
         return Ok(Status::Success);
     }
-    result::tell(matches, guest(matches).map(|outcome| (outcome.into(), Details::default())))
+    result::tell(matches, guest(matches).map(|verdict| (verdict, Details::default())))
 }
 
-fn guest(matches: &ArgMatches) -> Result<Outcome> {
+fn guest(matches: &ArgMatches) -> Result<Verdict> {
     let config = config(matches)?;
+    let expected = expected::read(matches)?;
+    ensure!(
+        expected.is_none() || config.devices.iter().any(|device| device.kind == "gpu"),
+        "--await-screen: the guest has no screen; add --display none"
+    );
     // Dropped at the end, it is as it was: before the outcome is reported.
     let _terminal = if on_terminal(&config) { term::raw().context("make the terminal raw")? } else { None };
-    machine::run(config)
+    let machine = Machine::build(config)?;
+    let _control = control::open(&machine)?;
+    let Some(expected) = expected else { return Ok(machine.run()?.outcome.into()) };
+    let expectation = Expectation::start(machine.front(), expected.reference)?;
+    let outcome = machine.run()?.outcome;
+    Ok(judged(outcome, expectation.end(), &expected.name))
+}
+
+/// `missed`: why the screen was not what was expected; `None`: it was, and the guest was ended for that.
+fn judged(outcome: Outcome, missed: Option<String>, name: &str) -> Verdict {
+    let verdict = Verdict::from(outcome);
+    match (verdict.status, missed) {
+        (Status::TimedOut, Some(why)) => {
+            let why = format!("--timeout ran out before the screen showed {name}: {why}");
+            Verdict::because(verdict.ends, Status::TimedOut, why)
+        }
+        (Status::Success, Some(why)) => {
+            let why = format!("the guest ended before its screen showed {name}: {why}");
+            Verdict::because(verdict.ends, Status::No, why)
+        }
+        _ => verdict,
+    }
 }
 
 fn config(m: &ArgMatches) -> Result<Config> {

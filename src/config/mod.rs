@@ -18,6 +18,8 @@ use std::time::Duration;
 
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// What the machine is called; without it, its process number.
+    pub name: Option<String>,
     pub payload: Payload,
     /// Starts the guest in place of the payload.
     pub firmware: Option<Firmware>,

@@ -4,6 +4,7 @@ use super::console::{Console, Target};
 use super::told::Told;
 use crate::agent::{End, Job, Session, Streams, Times};
 use crate::config::{Config, Device, Options};
+use crate::control;
 use crate::event::{Notify, Request};
 use crate::host::stream;
 use crate::klog::{Boot, Report};
@@ -80,6 +81,7 @@ impl Run {
         let (host, guest) = UnixStream::pair().context("create the agent's socket")?;
         config.devices.push(channel(&guest)?);
         let machine = Machine::build(config)?;
+        let _control = control::open(&machine)?;
         // The machine has descriptors of its own of what it was given by number.
         drop(guest);
         let (notify, memory) = (machine.notify(), machine.memory());

@@ -110,6 +110,8 @@ impl Machine {
             debugger,
             breakpoints,
             displays,
+            screen: host.screen,
+            seat: host.seat,
         };
         if machine.load()? {
             warn_of_host();

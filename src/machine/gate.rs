@@ -86,6 +86,11 @@ impl Gate {
         self.changed.notify_all();
     }
 
+    /// Whether vCPUs may run.
+    pub fn is_open(&self) -> bool {
+        self.inner().want == Want::Run
+    }
+
     /// Returns when every vCPU is parked. `call` gets them out of the guest.
     pub fn close(&self, call: impl FnOnce()) {
         self.inner().want = Want::Wait;

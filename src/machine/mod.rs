@@ -8,16 +8,20 @@ mod build;
 mod debug;
 mod dump;
 mod firmware;
+mod front;
 mod gate;
 mod supervisor;
 mod vcpu;
 
+pub use front::Front;
 pub use supervisor::{Outcome, run};
 
 use crate::arch::{self, boot};
 use crate::config::Config;
 use crate::event::Request;
 use crate::host::display::Display;
+use crate::host::screen::Screen;
+use crate::host::seat::Seat;
 use crate::kvm::Vm;
 use crate::mem::Memory;
 use crate::part::Part;
@@ -49,6 +53,8 @@ pub struct Machine {
     /// Closed when the guest has ended.
     #[expect(dead_code, reason = "held to be dropped")]
     displays: Vec<Box<dyn Display>>,
+    screen: Arc<Screen>,
+    seat: Arc<Seat>,
 }
 
 /// What the first vCPU starts with.

@@ -95,6 +95,7 @@ fn config(args: &SelftestArgs, transport: Transport, ends: &Ends) -> Result<Conf
         ..Payload::default()
     };
     Ok(Config {
+        name: None,
         payload,
         firmware: None,
         memory: Ram { size: args.memory.0, hugepages: None },

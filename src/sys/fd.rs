@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 /// An eventfd as something to wait for.
@@ -87,6 +87,20 @@ pub fn listen_privately(path: &Path) -> io::Result<UnixListener> {
     // SAFETY: no pointers.
     check(unsafe { libc::listen(fd, 8) })?;
     Ok(UnixListener::from(socket))
+}
+
+/// Connects to a unix socket without waiting: `WouldBlock` when too many wait to be let in already.
+pub fn connect_now(path: &Path) -> io::Result<UnixStream> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no pointers; the result is checked.
+    let fd = check(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    let socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    let address = unix_address(path.as_os_str())?;
+    // SAFETY: a complete sockaddr_un and its size.
+    check(unsafe { libc::connect(fd, (&raw const address).cast(), size_of_val(&address) as libc::socklen_t) })?;
+    socket.set_nonblocking(false)?;
+    Ok(socket)
 }
 
 /// The most bytes a path of a unix socket has.

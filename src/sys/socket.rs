@@ -43,6 +43,25 @@ pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(own) })
 }
 
+/// A process at the other end of a unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// 0: of another PID namespace.
+    pub pid: u32,
+    /// Its effective user.
+    pub user: u32,
+}
+
+/// Who connected, or, asked by one who did, who listens (SO_PEERCRED, unix(7)).
+pub fn peer(fd: BorrowedFd<'_>) -> io::Result<Peer> {
+    let mut raw = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    let at = (&raw mut raw).cast();
+    // SAFETY: the kernel writes one ucred.
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, at, &mut size) })?;
+    Ok(Peer { pid: u32::try_from(raw.pid).unwrap_or(0), user: raw.uid })
+}
+
 /// Reads and writes say `WouldBlock` instead of waiting.
 pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no pointers.
