@@ -2,8 +2,11 @@
 //! has drivers for.
 #![allow(dead_code, reason = "until all the devices and displays are there")]
 
+pub mod keymap;
+
 use super::screen::Size;
 use crate::sys::Lock;
+use keymap::Layout;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -56,6 +59,14 @@ pub enum Class {
     Mouse,
 }
 
+/// The lights of a keyboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Leds {
+    pub num_lock: bool,
+    pub caps_lock: bool,
+    pub scroll_lock: bool,
+}
+
 /// An input device of the guest.
 pub trait Input: Send + Sync {
     fn class(&self) -> Class;
@@ -63,6 +74,10 @@ pub trait Input: Send + Sync {
     fn ready(&self) -> bool;
     /// Takes what happened at one moment; never waits. What does not fit is lost, but never the release of a key.
     fn put(&self, events: &[Event]);
+    /// The lights that the guest has switched on.
+    fn leds(&self) -> Leds {
+        Leds::default()
+    }
 }
 
 #[derive(Default)]
@@ -72,9 +87,52 @@ pub struct Seat {
 
 #[derive(Default)]
 struct State {
+    layout: Layout,
     inputs: Vec<Arc<dyn Input>>,
-    /// Where the pointer was put last.
-    pointer: (u32, u32),
+    pointer: Pointer,
+    /// What is pressed, and on which device.
+    pressed: Vec<(Event, Arc<dyn Input>)>,
+}
+
+/// More than there are keys and buttons.
+const MOST_PRESSED: usize = 1024;
+
+/// What the event presses or lets go, as its press; and whether it presses.
+fn pressed(event: Event) -> Option<(Event, bool)> {
+    match event {
+        Event::Key { code, down } => Some((Event::Key { code, down: true }, down)),
+        Event::Button { button, down } => Some((Event::Button { button, down: true }, down)),
+        _ => None,
+    }
+}
+
+impl State {
+    /// The device of this class that is used.
+    fn find(&self, class: Class) -> Option<Arc<dyn Input>> {
+        self.inputs.iter().rev().find(|i| i.class() == class && i.ready()).cloned()
+    }
+
+    /// Gives `events` to `device`, but the end of a press to the device that has it.
+    fn put(&mut self, device: &Arc<dyn Input>, events: &[Event]) {
+        let mut rest = Vec::with_capacity(events.len());
+        for event in events.iter().copied() {
+            let Some((press, down)) = pressed(event) else {
+                rest.push(event);
+                continue;
+            };
+            let at = self.pressed.iter().position(|(held, _)| *held == press);
+            match at.map(|at| self.pressed.swap_remove(at).1).filter(|_| !down) {
+                Some(other) if !Arc::ptr_eq(&other, device) => other.put(&[event]),
+                _ => rest.push(event),
+            }
+            if down && self.pressed.len() < MOST_PRESSED {
+                self.pressed.push((press, device.clone()));
+            }
+        }
+        if !rest.is_empty() {
+            device.put(&rest);
+        }
+    }
 }
 
 impl Seat {
@@ -82,41 +140,80 @@ impl Seat {
         Arc::default()
     }
 
+    /// What is printed on the keys of the guest's keyboard, as the guest understands it.
+    pub fn layout(&self) -> Layout {
+        self.state.lock().layout
+    }
+
+    pub fn set_layout(&self, layout: Layout) {
+        self.state.lock().layout = layout;
+    }
+
+    /// The lights of the keyboard that is used.
+    pub fn leds(&self) -> Leds {
+        let state = self.state.lock();
+        state.find(Class::Keyboard).map_or(Leds::default(), |keyboard| keyboard.leds())
+    }
+
     pub fn attach(&self, input: Arc<dyn Input>) {
         self.state.lock().inputs.push(input);
     }
 
-    /// What happened at one moment.
+    /// What happened at one moment. What is let go goes to the device that it was pressed on.
     pub fn send(&self, events: &[Event]) {
         let mut state = self.state.lock();
-        let state = &mut *state;
-        let find = |class: Class| state.inputs.iter().rev().find(|i| i.class() == class && i.ready());
-        let keys: Vec<_> = events.iter().copied().filter(|e| matches!(e, Event::Key { .. })).collect();
-        if let Some(keyboard) = find(Class::Keyboard).filter(|_| !keys.is_empty()) {
-            keyboard.put(&keys);
+        let (keys, pointer): (Vec<_>, Vec<_>) = events.iter().copied().partition(|e| matches!(e, Event::Key { .. }));
+        if let Some(keyboard) = state.find(Class::Keyboard).filter(|_| !keys.is_empty()) {
+            state.put(&keyboard, &keys);
         }
-        let mut pointer: Vec<_> = events.iter().copied().filter(|e| !matches!(e, Event::Key { .. })).collect();
         if pointer.is_empty() {
             return;
         }
-        let tablet = find(Class::Tablet);
+        let tablet = state.find(Class::Tablet);
         let moved = pointer.iter().any(|e| matches!(e, Event::MoveBy { .. }));
-        if let Some(device) = tablet.filter(|_| !moved).or_else(|| find(Class::Mouse)).or(tablet) {
-            if device.class() == Class::Mouse {
-                pointer.iter_mut().for_each(|e| *e = relative(*e, &mut state.pointer));
-            }
-            device.put(&pointer);
+        let device = tablet.clone().filter(|_| !moved).or_else(|| state.find(Class::Mouse)).or(tablet);
+        if let Some(device) = device {
+            let pointer: Vec<_> = pointer.into_iter().map(|e| state.pointer.told(e, device.class())).collect();
+            state.put(&device, &pointer);
         }
     }
 }
 
-/// A mouse is told how far it is to go.
-fn relative(event: Event, last: &mut (u32, u32)) -> Event {
-    let Event::MoveTo { x, y, .. } = event else { return event };
-    let (from_x, from_y) = std::mem::replace(last, (x, y));
-    let by = |to: u32, from: u32| (i64::from(to) - i64::from(from)) as i32;
-    Event::MoveBy { x: by(x, from_x), y: by(y, from_y) }
+/// Where the pointer is, as far as is known.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pointer {
+    x: u32,
+    y: u32,
+    screen: Size,
 }
+
+impl Pointer {
+    /// `event` in the words of a device of this class: a mouse is told how far it is to go, a tablet where to be.
+    fn told(&mut self, event: Event, class: Class) -> Event {
+        let before = *self;
+        match event {
+            Event::MoveTo { x, y, screen } => *self = Pointer { x, y, screen },
+            Event::MoveBy { x, y } => {
+                let moved = |at: u32, by: i32, size: u32| at.saturating_add_signed(by).min(size.saturating_sub(1));
+                self.x = moved(self.x, x, self.screen.width);
+                self.y = moved(self.y, y, self.screen.height);
+            }
+            other => return other,
+        }
+        let Pointer { x, y, screen } = *self;
+        match (event, class) {
+            (Event::MoveTo { .. }, Class::Mouse) => {
+                let by = |to: u32, from: u32| (i64::from(to) - i64::from(from)).clamp(-MOST, MOST) as i32;
+                Event::MoveBy { x: by(x, before.x), y: by(y, before.y) }
+            }
+            (Event::MoveBy { .. }, Class::Tablet) => Event::MoveTo { x, y, screen },
+            _ => event,
+        }
+    }
+}
+
+/// Pixels that a pointer moves at once.
+const MOST: i64 = 1 << 20;
 
 /// The hands of one who sits there: what they hold is let go when they leave.
 pub struct Hands {
@@ -159,3 +256,6 @@ impl Drop for Hands {
         self.release();
     }
 }
+
+#[cfg(test)]
+mod tests;
