@@ -3,12 +3,16 @@
 #![allow(dead_code, reason = "until all the devices and displays are there")]
 
 pub mod keymap;
+mod waiting;
+
+pub use waiting::Waiting;
 
 use super::screen::Size;
 use crate::sys::Lock;
 use keymap::Layout;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What people do. Keys are Linux's codes (linux/input-event-codes.h, `KEY_*`), which name the place of a key and not
 /// what is printed on it.
@@ -74,6 +78,10 @@ pub trait Input: Send + Sync {
     fn ready(&self) -> bool;
     /// Takes what happened at one moment; never waits. What does not fit is lost, but never the release of a key.
     fn put(&self, events: &[Event]);
+    /// The guest has been told all that happened.
+    fn settled(&self) -> bool {
+        true
+    }
     /// The lights that the guest has switched on.
     fn leds(&self) -> Leds {
         Leds::default()
@@ -155,8 +163,18 @@ impl Seat {
         state.find(Class::Keyboard).map_or(Leds::default(), |keyboard| keyboard.leds())
     }
 
+    /// The guest has been told of all keys so far.
+    pub fn settled(&self) -> bool {
+        self.state.lock().find(Class::Keyboard).is_none_or(|keyboard| keyboard.settled())
+    }
+
     pub fn attach(&self, input: Arc<dyn Input>) {
         self.state.lock().inputs.push(input);
+    }
+
+    /// One that is used while the guest listens to no other.
+    pub fn attach_below(&self, input: Arc<dyn Input>) {
+        self.state.lock().inputs.insert(0, input);
     }
 
     /// What happened at one moment. What is let go goes to the device that it was pressed on.
@@ -238,6 +256,19 @@ impl Hands {
             }
         }
         self.seat.send(events);
+    }
+
+    /// Sends events one after the other, as fast as the guest's keyboard takes them: each has a fifth of a second for that.
+    pub fn play(&mut self, events: &[Event]) {
+        for event in events {
+            self.send(&[*event]);
+            for _ in 0..100 {
+                if self.seat.settled() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
     }
 
     /// Lets everything go.
