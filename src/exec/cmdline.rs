@@ -14,8 +14,8 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("no_timer_check", "the timer is known to work; without KVM_GUEST the check waits for ten ticks"),
     ("tsc=reliable", "no watchdog compares the clock with others: a busy host would make it look broken"),
     ("8250.nr_uarts=1", "three more serial ports are looked for otherwise"),
-    ("i8042.noaux", "there is no mouse; the driver waits for one"),
-    ("i8042.nokbd", "nor a keyboard"),
+    ("i8042.noaux", "nobody has the mouse in hand; the driver takes its time with it"),
+    ("i8042.nokbd", "nor the keyboard"),
 ];
 
 /// With `--boot-report` the kernel says how long each of its initcalls takes; on its console, only if it says all there.

@@ -13,6 +13,7 @@ use crate::config::{Config, Transport};
 use crate::devices::{self, Host};
 use crate::event::Notify;
 use crate::host::display::{self, Display, Room};
+use crate::host::seat::Seat;
 use crate::host::stream;
 use crate::irq::Shared;
 use crate::kvm::{self, Reserved, Vm};
@@ -74,7 +75,7 @@ impl Machine {
             "--memory: a guest here addresses {address_bits} bits, and RAM would end at {end:#x}"
         );
         let mut building = Building { ports, mmio, memory, vm, notify, parts: Vec::new(), address_bits };
-        let power = building.platform(&config)?;
+        let power = building.platform(&config, &host.seat)?;
         let reset = Arc::new(platform::power::ResetPort::new(building.notify.clone()));
         let slots = building.attach(&config, devices, reset)?;
         let acpi = board(&config, apic_ids.clone(), &slots, address_bits);
@@ -172,6 +173,7 @@ fn board(config: &Config, apic_ids: Vec<u32>, slots: &Slots, address_bits: u32) 
         pci: (config.transport == Transport::Pci).then_some(pci),
         virtio_mmio: slots.windows.clone(),
         pvpanic: true,
+        keyboard: config.firmware.is_some() || !config.displays.is_empty(),
         firmware: config.firmware.is_some(),
     }
 }
@@ -182,7 +184,7 @@ impl Building {
     }
 
     /// The devices of the board.
-    fn platform(&mut self, config: &Config) -> Result<Arc<Power>> {
+    fn platform(&mut self, config: &Config, seat: &Seat) -> Result<Arc<Power>> {
         let notify = &self.notify.clone();
         let sci = self.vm.line(layout::IRQ_SCI);
         let power = Arc::new(Power::new(sci, layout::S5_SLP_TYP, notify.clone()));
@@ -193,7 +195,9 @@ impl Building {
             cmos.for_firmware(config.topology.cpus().unwrap_or(1));
         }
         self.port(layout::CMOS, 2, cmos.clone())?;
-        let i8042 = platform::i8042::I8042::new(self.vm.line(layout::IRQ_KEYBOARD), notify.clone());
+        let lines = [layout::IRQ_KEYBOARD, layout::IRQ_MOUSE].map(|gsi| self.vm.line(gsi));
+        let i8042 = platform::i8042::I8042::new(lines, notify.clone());
+        i8042.attach(seat);
         self.port(layout::I8042_DATA, 1, i8042.data_port())?;
         self.port(layout::I8042_COMMAND, 1, i8042.command_port())?;
         self.port(layout::PVPANIC, 1, Arc::new(platform::pvpanic::PvPanic::new(notify.clone())))?;

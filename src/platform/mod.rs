@@ -13,6 +13,7 @@ pub mod piix;
 pub mod piix4;
 pub mod port92;
 pub mod power;
+pub mod ps2;
 pub mod pvpanic;
 
 #[cfg(test)]

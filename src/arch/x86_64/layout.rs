@@ -70,6 +70,7 @@ pub const FIRMWARE_MMIO: u64 = 0x8000_0000;
 /// 0 (the PIT) too: KVM connects them so from the start, and another connection costs milliseconds.
 pub const IRQ_KEYBOARD: u32 = 1;
 pub const IRQ_RTC: u32 = 8;
+pub const IRQ_MOUSE: u32 = 12;
 /// COM1 and COM3, COM2 and COM4.
 pub const IRQ_COM: [u32; 2] = [4, 3];
 /// System control interrupt (ACPI): level, active high.

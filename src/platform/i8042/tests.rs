@@ -6,14 +6,20 @@ struct Rig {
     device: Arc<I8042>,
     data: Arc<dyn Mmio>,
     command: Arc<dyn Mmio>,
+    /// Interrupt 1.
     wire: Arc<Wire>,
+    /// Interrupt 12.
+    aux: Arc<Wire>,
     told: Arc<Lock<Vec<Request>>>,
+    seat: Arc<Seat>,
 }
 
 fn rig() -> Rig {
-    let (wire, (notify, told)) = (Wire::new(), rig::requests());
-    let device = I8042::new(wire.clone(), notify);
-    Rig { data: device.data_port(), command: device.command_port(), device, wire, told }
+    let (wire, aux, (notify, told)) = (Wire::new(), Wire::new(), rig::requests());
+    let device = I8042::new([wire.clone(), aux.clone()], notify);
+    let seat = Seat::new();
+    device.attach(&seat);
+    Rig { data: device.data_port(), command: device.command_port(), device, wire, aux, told, seat }
 }
 
 impl Rig {
@@ -27,6 +33,24 @@ impl Rig {
         read8(&*self.data, 0)
     }
 
+    /// The next bytes are the keyboard's, and each interrupts.
+    fn keyboard(&self, n: usize) -> Vec<u8> {
+        let next = |_| {
+            assert_eq!((self.status() & (OUTPUT_FULL | AUX), self.wire.level()), (OUTPUT_FULL, true));
+            read8(&*self.data, 0)
+        };
+        (0..n).map(next).collect()
+    }
+
+    /// The next bytes are the mouse's.
+    fn mouse(&self, n: usize) -> Vec<u8> {
+        let next = |_| {
+            assert_eq!((self.status() & (OUTPUT_FULL | AUX), self.aux.level()), (OUTPUT_FULL | AUX, true));
+            read8(&*self.data, 0)
+        };
+        (0..n).map(next).collect()
+    }
+
     fn tell(&self, command: u8, byte: u8) {
         self.command.write(0, &[command]);
         self.data.write(0, &[byte]);
@@ -35,7 +59,7 @@ impl Rig {
 
 /// The order in which drivers/input/serio/i8042.c goes about it.
 #[test]
-fn linux_finds_a_controller_with_nothing_plugged_in() {
+fn linux_finds_a_controller_a_keyboard_and_a_mouse() {
     let r = rig();
     assert_eq!(r.status() & OUTPUT_FULL, 0, "there is nothing to flush");
     assert_eq!(r.ask(0xaa), 0x55);
@@ -44,18 +68,78 @@ fn linux_finds_a_controller_with_nothing_plugged_in() {
     r.tell(0x60, mode & !KEYBOARD_INTERRUPT | KEYBOARD_OFF);
     assert_eq!(r.ask(0x20), mode & !KEYBOARD_INTERRUPT | KEYBOARD_OFF);
     assert_eq!(r.status() & NOT_LOCKED, NOT_LOCKED);
-    // The loop-back is answered, but not with the bit (5) that says it went through an auxiliary port.
+    // The loop-back is answered with the bit that says that it went through the auxiliary port.
     r.tell(0xd3, 0x5a);
-    assert_eq!(r.status() & (OUTPUT_FULL | 1 << 5), OUTPUT_FULL);
-    assert_eq!(r.ask(0xa9), 1);
-    // The keyboard driver asks for its identity: nobody is there.
-    r.tell(0x60, mode);
+    assert_eq!(r.status() & (OUTPUT_FULL | AUX), OUTPUT_FULL | AUX);
+    assert_eq!(read8(&*r.data, 0), 0x5a);
+    assert_eq!(r.ask(0xa9), 0);
+    r.command.write(0, &[0xa7]);
+    assert_eq!(r.ask(0x20) & AUX_OFF, AUX_OFF);
+    r.command.write(0, &[0xa8]);
+    assert_eq!(r.ask(0x20) & AUX_OFF, 0);
+    // The loop-back interrupts, once that is allowed.
+    assert!(!r.aux.level());
+    r.tell(0x60, mode | AUX_INTERRUPT);
+    r.tell(0xd3, 0xa5);
+    assert!(r.aux.level() && !r.wire.level());
+    assert_eq!((read8(&*r.data, 0), r.aux.level()), (0xa5, false));
+    // The identities of both; that of a keyboard is translated.
     r.data.write(0, &[0xf2]);
-    assert_eq!(r.status() & (OUTPUT_FULL | TIME_OUT), OUTPUT_FULL | TIME_OUT);
-    assert!(r.wire.level());
-    assert_eq!(read8(&*r.data, 0), RESEND);
-    assert!(!r.wire.level());
-    assert_eq!(r.status() & (OUTPUT_FULL | TIME_OUT), 0);
+    assert_eq!(r.keyboard(3), [0xfa, 0xab, 0x41]);
+    assert!(r.wire.alternates());
+    r.tell(0xd4, 0xf2);
+    assert_eq!(r.mouse(2), [0xfa, 0]);
+    assert_eq!(r.status() & OUTPUT_FULL, 0);
+}
+
+#[test]
+fn keys_and_movements_come_byte_by_byte() {
+    let r = rig();
+    let key = |code, down| r.seat.send(&[Event::Key { code, down }]);
+    key(30, true);
+    assert_eq!(r.status() & OUTPUT_FULL, 0, "nobody has used the controller yet");
+    r.tell(0x60, TRANSLATE | KEYBOARD_INTERRUPT | AUX_INTERRUPT);
+    key(30, false);
+    key(103, true);
+    assert!(!r.seat.settled());
+    assert_eq!(r.keyboard(2), [0xe0, 0x48]);
+    assert!(r.seat.settled());
+    key(103, false);
+    assert_eq!(r.keyboard(2), [0xe0, 0xc8]);
+    // Raw.
+    r.tell(0x60, KEYBOARD_INTERRUPT | AUX_INTERRUPT);
+    key(103, true);
+    key(103, false);
+    assert_eq!(r.keyboard(5), [0xe0, 0x75, 0xe0, 0xf0, 0x75]);
+    r.tell(0xd4, 0xf4);
+    assert_eq!(r.mouse(1), [0xfa]);
+    let screen = crate::host::screen::Size { width: 100, height: 100 };
+    r.seat.send(&[Event::MoveTo { x: 3, y: 2, screen }]);
+    key(30, true);
+    assert_eq!(r.mouse(1), [0x28]);
+    assert_eq!(r.keyboard(1), [0x1c], "the keyboard goes first");
+    assert_eq!(r.mouse(2), [3, 0xfe]);
+    // A port that is off keeps what it has.
+    r.command.write(0, &[0xad]);
+    key(30, false);
+    assert_eq!(r.status() & OUTPUT_FULL, 0);
+    r.data.write(0, &[0xed]);
+    r.data.write(0, &[4]);
+    assert!(r.seat.leds().caps_lock);
+    assert!(r.wire.alternates() && r.aux.alternates());
+}
+
+/// A keyboard that was typed at before there was a driver does not keep the driver from starting.
+#[test]
+fn no_more_waits_than_linux_flushes() {
+    let r = rig();
+    r.command.write(0, &[0xae]);
+    for code in 2..40 {
+        r.seat.send(&[Event::Key { code, down: true }]);
+        r.seat.send(&[Event::Key { code, down: false }]);
+    }
+    let count = std::iter::from_fn(|| (r.status() & OUTPUT_FULL != 0).then(|| read8(&*r.data, 0))).count();
+    assert!((8..=16).contains(&count), "{count}");
 }
 
 #[test]
@@ -84,7 +168,7 @@ fn a_parameter_belongs_to_the_command_before_it() {
     r.command.write(0, &[0x65]);
     r.command.write(0, &[0xae]);
     r.data.write(0, &[0x43]);
-    assert_eq!((read8(&*r.data, 0), r.ask(0x25)), (RESEND, 0));
+    assert_eq!((read8(&*r.data, 0), r.ask(0x25)), (0xfe, 0));
     assert_eq!(r.status() & COMMAND, COMMAND);
 }
 
@@ -94,11 +178,12 @@ proptest! {
         let r = rig();
         for (some, to_data) in &accesses {
             some.iter().for_each(|a| a.run(if *to_data { &*r.data } else { &*r.command }));
+            r.seat.send(&[Event::Key { code: 30, down: *to_data }, Event::MoveBy { x: 1, y: 1 }]);
             let state = r.device.state.lock();
-            prop_assert_eq!(r.wire.level(), state.interrupt());
+            prop_assert_eq!([r.wire.level(), r.aux.level()], state.interrupts());
         }
-        prop_assert!(r.wire.alternates());
-        prop_assert_eq!(r.status() & 0x82, 0, "neither busy nor a parity error");
+        prop_assert!(r.wire.alternates() && r.aux.alternates());
+        prop_assert_eq!(r.status() & 0xc2, 0, "neither busy nor an error");
         r.device.reset().unwrap();
         prop_assert_eq!(r.status(), rig().status());
         prop_assert!(!r.wire.level());

@@ -23,6 +23,10 @@ pub fn dsdt(board: &Board) -> Result<Vec<u8>> {
         serial_port(n, board.serial_ports).with_context(|| format!("there is no serial port {n}"))?.to(&mut devices);
     }
     clock().to(&mut devices);
+    if board.keyboard {
+        keyboard().to(&mut devices);
+        mouse().to(&mut devices);
+    }
     if board.pvpanic {
         pvpanic().to(&mut devices);
     }
@@ -83,6 +87,18 @@ fn clock() -> Simple {
     let ports = IO::new(layout::CMOS, layout::CMOS, 1, 2);
     Simple::new("RTC_".into(), &EISAName::new("PNP0B00"), None)
         .with(vec![&ports, &Interrupt::new(true, true, false, false, IRQ)])
+}
+
+/// The controller has its ports and the first of its interrupts with the keyboard.
+fn keyboard() -> Simple {
+    let ports = [layout::I8042_DATA, layout::I8042_COMMAND].map(|port| IO::new(port, port, 1, 1));
+    let irq = Interrupt::new(true, true, false, false, layout::IRQ_KEYBOARD);
+    Simple::new("KBD_".into(), &EISAName::new("PNP0303"), None).with(vec![&ports[0], &ports[1], &irq])
+}
+
+fn mouse() -> Simple {
+    let irq = Interrupt::new(true, true, false, false, layout::IRQ_MOUSE);
+    Simple::new("MOU_".into(), &EISAName::new("PNP0F13"), None).with(vec![&irq])
 }
 
 fn pvpanic() -> Simple {

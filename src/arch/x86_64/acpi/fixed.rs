@@ -1,6 +1,7 @@
 //! Tables of a fixed form: RSDP, RSDT, XSDT, FADT, FACS, MCFG.
 
 use super::super::layout;
+use super::Board;
 use super::table::{CREATOR, OEM, OEM_TABLE, checksum, table};
 use acpi_tables::Aml;
 use acpi_tables::fadt::{FADTBuilder, Flags, PmProfile};
@@ -42,9 +43,9 @@ pub fn xsdt(tables: &[u32]) -> Vec<u8> {
 
 /// ACPI 6.5, 5.2.9: the full hardware model, always in ACPI mode (no SMI command port), with the power button as a
 /// fixed event and no general-purpose events.
-pub fn fadt(dsdt: u32, facs: u32) -> Vec<u8> {
+pub fn fadt(board: &Board, dsdt: u32, facs: u32) -> Vec<u8> {
     const LEGACY_DEVICES: u16 = 1 << 0;
-    // Bit 1 is not set: there is no keyboard to look for; the controller is there for its reset line alone.
+    const KEYBOARD_CONTROLLER: u16 = 1 << 1;
     const VGA_NOT_PRESENT: u16 = 1 << 2;
     /// Too slow to be used: there are no C2 and C3 (ACPI 6.5, table 5.9).
     const NO_C2: u16 = 101;
@@ -78,7 +79,9 @@ pub fn fadt(dsdt: u32, facs: u32) -> Vec<u8> {
     fadt.p_lvl2_lat = NO_C2.into();
     fadt.p_lvl3_lat = NO_C3.into();
     fadt.century = CENTURY;
-    fadt.iapc_boot_arch = (LEGACY_DEVICES | VGA_NOT_PRESENT).into();
+    // Where nobody types, nobody need look for a keyboard: the controller is there for its reset line.
+    let keyboard = if board.keyboard { KEYBOARD_CONTROLLER } else { 0 };
+    fadt.iapc_boot_arch = (LEGACY_DEVICES | keyboard | VGA_NOT_PRESENT).into();
     fadt.reset_reg = port(layout::RESET, 1, AccessSize::ByteAccess);
     fadt.reset_value = RESET_VALUE;
     let mut bytes = Vec::with_capacity(acpi_tables::fadt::FADT::len());

@@ -29,6 +29,8 @@ pub struct Board {
     pub pci: Option<PciWindows>,
     pub virtio_mmio: Vec<MmioWindow>,
     pub pvpanic: bool,
+    /// Somebody may type: the guest is told of the keyboard controller, which takes its driver some time.
+    pub keyboard: bool,
     /// Firmware puts the tables into memory, and PCI has no ECAM.
     pub firmware: bool,
 }
@@ -67,7 +69,7 @@ pub fn write(memory: &Memory, board: &Board) -> Result<()> {
 fn image(board: &Board, base: u32) -> Result<Image> {
     let mut image = Image { bytes: vec![0; TABLES], base, tables: Vec::new() };
     let dsdt = image.add(&dsdt::dsdt(board)?);
-    let mut tables = vec![image.add(&fixed::fadt(dsdt, image.address(FACS)))];
+    let mut tables = vec![image.add(&fixed::fadt(board, dsdt, image.address(FACS)))];
     tables.push(image.add(&madt::madt(board)));
     if board.pci.is_some() && !board.firmware {
         tables.push(image.add(&fixed::mcfg()));

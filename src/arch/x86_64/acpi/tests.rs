@@ -14,7 +14,7 @@ fn boards() -> Vec<Board> {
     };
     vec![
         Board { apic_ids: vec![0], serial_ports: 1, ..Board::default() },
-        Board { apic_ids: (0..4).collect(), serial_ports: 1, pci, pvpanic: true, ..Board::default() },
+        Board { apic_ids: (0..4).collect(), serial_ports: 1, pci, pvpanic: true, keyboard: true, ..Board::default() },
         Board { apic_ids: (0..255).collect(), serial_ports: 4, pci, pvpanic: true, ..Board::default() },
         Board {
             apic_ids: vec![0, 1, 4, 5, 254, 255, 300],
@@ -234,7 +234,8 @@ fn the_acpi_tools_agree() {
             assert_eq!(count("\"QEMU0001\""), usize::from(board.pvpanic));
             assert_eq!(count("PNP0A08"), usize::from(board.pci.is_some()));
             assert_eq!(count("PNP0C02"), usize::from(board.pci.is_some()));
-            assert_eq!(count("PNP0303"), 0, "no keyboard");
+            assert_eq!(count("PNP0303"), usize::from(board.keyboard));
+            assert_eq!(count("PNP0F13"), usize::from(board.keyboard));
             let text: Vec<_> = text.split_whitespace().collect();
             let text = text.join(" ");
             if let Some(windows) = board.pci {
