@@ -65,6 +65,7 @@ pub fn config(m: &ArgMatches, kernel: PathBuf) -> Result<Config> {
         topology: topology(get("cpus")).context("--cpus")?,
         devices: devices(m)?,
         displays: Vec::new(),
+        keyboard_layout: None,
         transport: if get("transport") == "mmio" { Transport::Mmio } else { Transport::Pci },
         serial: Vec::new(),
         debug_exit: m.get_one::<String>("debug-exit").map(|p| port(p)).transpose().context("--debug-exit")?,

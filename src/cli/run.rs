@@ -63,6 +63,7 @@ pub fn command() -> Command {
             .help("Where the firmware says what it does [default: kiln's log, at level debug]"),
         display::flag(),
         expected::flag("End the guest with status 0 when its screen shows this picture"),
+        display::layout_flag(),
         result::flag(),
     ];
     flags::add(Command::new("run").about("Boot a kernel").args(flags).args(flags::writes()), "512M")

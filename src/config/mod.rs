@@ -28,6 +28,8 @@ pub struct Config {
     pub devices: Vec<Device>,
     /// Ways to look at the screen.
     pub displays: Vec<Display>,
+    /// What is printed on the keys of the guest's keyboard, by a name that host/seat/keymap knows.
+    pub keyboard_layout: Option<String>,
     pub transport: Transport,
     /// What stands behind ttyS0..ttyS3: a stream as host/stream understands it.
     pub serial: Vec<String>,

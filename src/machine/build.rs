@@ -57,6 +57,9 @@ impl Machine {
         let (events, inbox) = mpsc::channel();
         let notify: Notify = Arc::new(move |request| drop(events.send(request)));
         let host = Host::new(notify.clone());
+        if let Some(layout) = &config.keyboard_layout {
+            host.seat.set_layout(layout.parse().context("--keyboard-layout")?);
+        }
         let devices = open(&config, &host)?;
         let displays = displays(&config, &host)?;
 

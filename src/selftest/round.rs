@@ -102,6 +102,7 @@ fn config(args: &SelftestArgs, transport: Transport, ends: &Ends) -> Result<Conf
         topology: Topology { sockets: 1, cores: args.cpus, threads: 1 },
         devices,
         displays: Vec::new(),
+        keyboard_layout: None,
         transport,
         serial: vec![format!("fd={}", ends.serial.0.as_raw_fd())],
         debug_exit: Some(DEBUG_EXIT),

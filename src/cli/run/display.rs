@@ -3,6 +3,7 @@
 use crate::config::{Config, Device, Display, Options};
 use crate::devices;
 use crate::host::display::{self, KINDS};
+use crate::host::seat::keymap::Layout;
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches};
 
@@ -26,8 +27,23 @@ pub fn flag() -> Arg {
         .long_help(format!("{about}{}", kinds.collect::<String>()))
 }
 
+/// What is printed on the guest's keys.
+pub fn layout_flag() -> Arg {
+    let all = Layout::all().map(|l| format!("{} ({})", l.name(), l.about())).collect::<Vec<_>>().join(", ");
+    Arg::new("keyboard-layout")
+        .long("keyboard-layout")
+        .value_name("LAYOUT")
+        .value_parser(Layout::all().map(Layout::name).collect::<Vec<_>>())
+        .help("The keyboard layout that the guest is set to, for text that is typed at it [default: us]")
+        .long_help(format!(
+            "The keyboard layout that the guest is set to, for text that is typed at it, and for viewers that send characters \
+             instead of keys: {all} [default: us]"
+        ))
+}
+
 /// Adds the displays that were asked for, and the devices that are not there yet.
 pub fn add(m: &ArgMatches, config: &mut Config) -> Result<()> {
+    config.keyboard_layout = m.get_one::<String>("keyboard-layout").cloned();
     for text in m.get_many::<String>("display").into_iter().flatten() {
         config.displays.push(parse(text).with_context(|| format!("--display {text}"))?);
     }

@@ -191,7 +191,8 @@ fn events() -> impl Strategy<Value = Event> {
         (0..256u16, any::<bool>()).prop_map(|(code, down)| Event::Key { code, down }),
         (any::<i32>(), any::<i32>()).prop_map(|(x, y)| by(x, y)),
         (any::<i32>(), any::<i32>()).prop_map(|(x, y)| Event::Wheel { x, y }),
-        (prop::sample::select(&[Button::Left, Button::Forward][..]), any::<bool>()).prop_map(|(b, down)| press(b, down)),
+        (prop::sample::select(&[Button::Left, Button::Forward][..]), any::<bool>())
+            .prop_map(|(b, down)| press(b, down)),
     ]
 }
 
