@@ -25,6 +25,15 @@ pub fn set_send_buffer(fd: BorrowedFd<'_>, bytes: libc::c_int) {
     }
 }
 
+/// Asks the peer of a silent TCP connection now and then whether it is there (SO_KEEPALIVE): one that is not ends it.
+pub fn keep_alive(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    let at = (&raw const on).cast();
+    // SAFETY: the kernel reads one int.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_KEEPALIVE, at, size) }).map(drop)
+}
+
 /// SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET. Errors when it is no socket.
 pub fn kind(fd: BorrowedFd<'_>) -> io::Result<libc::c_int> {
     let mut kind: libc::c_int = 0;

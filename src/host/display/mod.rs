@@ -8,18 +8,16 @@ use std::sync::Arc;
 
 macro_rules! displays {
     ($($module:ident),* $(,)?) => {
-        $(mod $module;)*
+        $(pub mod $module;)*
         pub static KINDS: &[&Kind] = &[$(&$module::KIND),*];
     };
 }
-displays![none];
-pub mod vnc;
+displays![none, vnc];
 
 /// What a display shows, and where what is typed at it goes.
+#[derive(Clone)]
 pub struct Room {
-    #[expect(dead_code, reason = "the first display that shows something will take it")]
     pub screen: Arc<Screen>,
-    #[expect(dead_code, reason = "the first display that shows something will take it")]
     pub seat: Arc<Seat>,
 }
 

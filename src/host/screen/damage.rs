@@ -53,6 +53,15 @@ impl Damage {
         }
     }
 
+    /// All cells of this rectangle, which lies in the picture, have changed.
+    pub fn add(&mut self, rect: Rect) {
+        for y in rect.y..rect.y + rect.height {
+            for cell in rect.x / CELL..(rect.x + rect.width).div_ceil(CELL) {
+                self.cell(cell * CELL, y);
+            }
+        }
+    }
+
     /// What has changed, without overlaps, as few rectangles as rows of one shape allow. Afterwards nothing has.
     pub fn take(&mut self) -> Vec<Rect> {
         let (from, to) = std::mem::take(&mut self.rows);

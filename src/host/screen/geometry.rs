@@ -83,4 +83,33 @@ impl Rect {
         let height = size.height.checked_sub(self.y)?.min(self.height);
         (width > 0 && height > 0).then_some(Rect { width, height, ..self })
     }
+
+    /// The smallest one with both.
+    pub fn around(self, other: Rect) -> Rect {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let right = (self.x + self.width).max(other.x + other.width);
+        let bottom = (self.y + self.height).max(other.y + other.height);
+        Rect { x, y, width: right - x, height: bottom - y }
+    }
+
+    /// Cuts it along the edges of `area`, into the part inside and the others.
+    pub fn split(self, area: Rect, inside: &mut Vec<Rect>, outside: &mut Vec<Rect>) {
+        let cuts = |from: u32, len: u32, at: u32, size: u32| {
+            let end = from + len;
+            let low = at.clamp(from, end);
+            [
+                (from, low),
+                (low, at.saturating_add(size).clamp(low, end)),
+                (at.saturating_add(size).clamp(low, end), end),
+            ]
+        };
+        for (row, (top, bottom)) in cuts(self.y, self.height, area.y, area.height).into_iter().enumerate() {
+            for (column, (left, right)) in cuts(self.x, self.width, area.x, area.width).into_iter().enumerate() {
+                if bottom > top && right > left {
+                    let part = Rect { x: left, y: top, width: right - left, height: bottom - top };
+                    if (row, column) == (1, 1) { inside.push(part) } else { outside.push(part) }
+                }
+            }
+        }
+    }
 }
