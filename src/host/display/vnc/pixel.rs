@@ -67,7 +67,11 @@ impl Format {
     fn value(self, pixel: u32) -> u32 {
         let [_, r, g, b] = pixel.to_be_bytes();
         let parts = [r, g, b].into_iter().zip(self.max).zip(self.shift);
-        parts.map(|((part, max), shift)| (u32::from(part) * u32::from(max) + 127) / 255 << shift).fold(0, |all, part| all | part)
+        let placed = parts.map(|((part, max), shift)| {
+            let scaled = (u32::from(part) * u32::from(max) + 127) / 255;
+            scaled << shift
+        });
+        placed.fold(0, |all, part| all | part)
     }
 
     /// PIXEL.

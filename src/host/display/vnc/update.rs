@@ -60,7 +60,7 @@ pub struct Update {
 pub fn effort(wish: Wish, pixels: u64, near: bool) -> Wish {
     match pixels {
         ..0x1_0000 => Wish { level: wish.level.max(6), ..wish },
-        ..0x8_0000 => wish,
+        0x1_0000..0x8_0000 => wish,
         _ => Wish { level: if near { wish.level.min(2) } else { wish.level }, hasty: near, ..wish },
     }
 }

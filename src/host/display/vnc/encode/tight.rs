@@ -100,7 +100,7 @@ fn length(length: usize, out: &mut Vec<u8>) {
     let [low, middle, high] = [length & 0x7f, length >> 7 & 0x7f, length >> 14].map(|part| part as u8);
     match length {
         ..0x80 => out.push(low),
-        ..0x4000 => out.extend_from_slice(&[low | 0x80, middle]),
+        0x80..0x4000 => out.extend_from_slice(&[low | 0x80, middle]),
         _ => out.extend_from_slice(&[low | 0x80, middle | 0x80, high]),
     }
 }
