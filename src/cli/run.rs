@@ -121,7 +121,7 @@ fn config(m: &ArgMatches) -> Result<Config> {
         }
     } else if !from_image(m, &mut config)? {
         config.payload.kernel = exec::kernel::find(kernel(m))?;
-        config.payload.linux_args = console(&config.serial).to_string();
+        config.payload.linux_args = image::arguments(screen(&config.devices), console(&config.serial));
     }
     if let Some(all) = m.get_one::<String>("cmdline") {
         config.payload.cmdline = all.clone();
@@ -203,6 +203,7 @@ fn boot(config: &mut Config, chosen: image::Chosen, size: u64, at: usize) -> Res
             options = image::on_virtio(&options);
         }
     }
+    let options = image::with_screen(&options, screen(&config.devices));
     config.payload.linux_args = image::arguments(&options, console(&config.serial));
     Ok(())
 }
@@ -228,6 +229,11 @@ fn disk(image: &Path, devices: &[Device]) -> Result<Device> {
 
 fn is_disk(device: &Device) -> bool {
     device.kind == "disk"
+}
+
+/// The guest's screen as a console of Linux, if it has one.
+fn screen(devices: &[Device]) -> &'static str {
+    if devices.iter().any(|device| device.kind == "gpu") { "console=tty0" } else { "" }
 }
 
 fn console(serial: &[String]) -> &'static str {

@@ -2,7 +2,7 @@
 
 use crate::config::{OptionDoc, Options};
 use crate::event::Notify;
-use crate::host::screen::Screen;
+use crate::host::screen::{Screen, Size};
 use crate::host::seat::Seat;
 use crate::irq::Line;
 use crate::mem::Memory;
@@ -39,6 +39,10 @@ impl Host {
 pub enum Built {
     /// A device for the transport that the machine has.
     Virtio(Box<dyn Device>),
+    /// A virtio device that draws on the screen. What draws there before it has a driver stands beside it, with a mode of this
+    /// size set.
+    #[allow(dead_code, reason = "until the device is there")]
+    Screen(Box<dyn Device>, Size),
     /// A PCI card that is no virtio device.
     Card(MakeCard),
     /// A drive for the board's IDE controller.
@@ -72,7 +76,7 @@ impl Built {
 impl Built {
     pub fn into_virtio(self) -> Box<dyn Device> {
         match self {
-            Built::Virtio(device) => device,
+            Built::Virtio(device) | Built::Screen(device, _) => device,
             _ => panic!("it is no virtio device"),
         }
     }

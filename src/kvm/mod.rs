@@ -7,9 +7,11 @@ pub mod debug;
 pub mod fault;
 mod irq;
 mod vcpu;
+mod video;
 mod vm;
 
 pub use vcpu::{Exit, ImmediateExit, Vcpu};
+pub use video::VideoSlot;
 pub use vm::{Reserved, Vm};
 
 use anyhow::{Result, ensure};

@@ -34,6 +34,11 @@ pub enum Exit<'a> {
         address: u64,
         data: &'a [u8],
     },
+    /// The guest cannot be given the memory that it touches: the host has protected it, or has none.
+    Fault {
+        /// Guest physical; `None`: this KVM does not say.
+        address: Option<u64>,
+    },
     /// A signal, or `immediate_exit`.
     Interrupted,
     /// Triple fault.
@@ -89,6 +94,7 @@ impl Vcpu {
         match self.fd.run() {
             Ok(_) => Ok(self.exit()),
             Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => Ok(Exit::Interrupted),
+            Err(e) if e.errno() == libc::EFAULT => Ok(self.fault()),
             Err(e) => Err(e).context("run vCPU"),
         }
     }
@@ -109,6 +115,15 @@ impl Vcpu {
         region[XSTATE_BV] = 3;
         // SAFETY: KVM reads what KVM_CAP_XSAVE2 says; see above for why that is less than 16 KiB.
         unsafe { self.fd.set_xsave2(&state) }.context("reset FPU")
+    }
+
+    /// KVM_RUN failed with EFAULT; newer kernels say with that where (api.rst, KVM_EXIT_MEMORY_FAULT).
+    fn fault(&mut self) -> Exit<'static> {
+        let run = self.fd.get_kvm_run();
+        let known = run.exit_reason == kb::KVM_EXIT_MEMORY_FAULT;
+        // SAFETY: the exit reason says that KVM filled this member of the union.
+        let address = known.then(|| unsafe { run.__bindgen_anon_1.memory_fault }.gpa);
+        Exit::Fault { address }
     }
 
     fn exit(&mut self) -> Exit<'_> {

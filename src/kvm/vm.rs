@@ -1,14 +1,15 @@
 //! One virtual machine: memory slots, interrupt chips, timer.
 
-use super::{Vcpu, advice, irq};
+use super::{Vcpu, VideoSlot, advice, irq};
 use crate::bus::{Door, Doorbells};
 use crate::irq::{Line, Message, Messages};
-use crate::mem::{Memory, Region};
+use crate::mem::{Memory, Region, Video};
 use crate::sys::EventFd;
 use anyhow::{Context, Result};
 use kvm_bindings::{KVM_MEM_READONLY, KVM_PIT_SPEAKER_DUMMY, kvm_pit_config, kvm_userspace_memory_region};
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VmFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Guest physical addresses that KVM on Intel takes for itself; both inside the hole below 4 GiB.
 pub struct Reserved {
@@ -21,6 +22,8 @@ pub struct Vm {
     routes: Arc<irq::Routes>,
     /// With their first slots.
     roms: Vec<(u32, Memory)>,
+    /// The first that is free.
+    next_slot: AtomicU32,
 }
 
 impl Vm {
@@ -53,7 +56,8 @@ impl Vm {
         fd.create_pit2(pit).context("create timer")?;
         let fd = Arc::new(fd);
         let routes = Arc::new(irq::Routes::new(fd.clone()));
-        Ok(Vm { fd, routes, roms: kept })
+        let next_slot = AtomicU32::new(slots.start);
+        Ok(Vm { fd, routes, roms: kept, next_slot })
     }
 
     /// Shows the guest this ROM of [`Vm::with_roms`], or takes it away: then loads from there leave the guest as well.
@@ -65,6 +69,11 @@ impl Vm {
             set_slot(&self.fd, slot, &region, KVM_MEM_READONLY).context("change read-only memory")?;
         }
         Ok(())
+    }
+
+    /// A memory slot for video memory, which the guest does not see yet.
+    pub fn video(&self, memory: &Video) -> VideoSlot {
+        VideoSlot::new(self.fd.clone(), self.next_slot.fetch_add(1, Ordering::Relaxed), memory.clone())
     }
 
     pub fn fd(&self) -> &VmFd {
@@ -119,7 +128,7 @@ impl Doorbells for Vm {
 }
 
 /// The memory that `region` is of must live longer than the VM.
-fn set_slot(fd: &VmFd, slot: u32, region: &Region, flags: u32) -> Result<()> {
+pub(super) fn set_slot(fd: &VmFd, slot: u32, region: &Region, flags: u32) -> Result<()> {
     let region = kvm_userspace_memory_region {
         slot,
         flags,
@@ -127,8 +136,8 @@ fn set_slot(fd: &VmFd, slot: u32, region: &Region, flags: u32) -> Result<()> {
         memory_size: region.len,
         userspace_addr: region.host,
     };
-    // SAFETY: the region is mapped for as long as its memory lives: RAM is kept by the machine longer than the VM, and ROMs
-    // by the VM itself.
+    // SAFETY: the region is mapped for as long as its memory lives: RAM is kept by the machine longer than the VM, ROMs
+    // by the VM itself, and video memory by its slot, which takes it away at its end.
     unsafe { fd.set_user_memory_region(region) }.context("set a memory slot")
 }
 

@@ -1,6 +1,7 @@
 //! Puts virtio devices behind a transport: a PCI slot, or an MMIO window with an interrupt line.
 
 use super::build::Building;
+use super::screen;
 use crate::arch::{acpi::MmioWindow, layout};
 use crate::bus::Mmio;
 use crate::config::{Config, Transport};
@@ -97,6 +98,12 @@ impl Building {
             let slot = root.free_slot()?;
             let intx = root.intx(slot);
             let card: Arc<dyn Card> = match device {
+                Built::Screen(device, size) => {
+                    let graphics =
+                        self.vga(size, !firmware).map(|vga| screen::graphics(&vga)).with_context(|| id.clone())?;
+                    let (messages, doorbells) = (self.vm.clone(), self.vm.clone());
+                    Function::with_graphics(&id, device, &self.memory, messages, doorbells, intx, Some(graphics))?
+                }
                 Built::Virtio(device) => {
                     if device.id() == BLOCK_DEVICE {
                         slots.boot_order.push(format!("/pci@i0cf8/scsi@{slot:x}/disk@0,0"));
@@ -141,7 +148,16 @@ impl Building {
     fn windows(&mut self, devices: Devices) -> Result<Slots> {
         let mut slots = Slots::default();
         for (n, (id, device)) in devices.into_iter().enumerate() {
-            let Built::Virtio(device) = device else { bail!("{id}: wants a PCI bus, which `--transport pci` has") };
+            let device = match device {
+                Built::Virtio(device) => device,
+                Built::Screen(device, size) => {
+                    let vga = self.vga(size, true).with_context(|| id.clone())?;
+                    self.mmio.insert(layout::VIDEO, vga.len(), vga.aperture())?;
+                    vga.place(Some(layout::VIDEO));
+                    device
+                }
+                _ => bail!("{id}: wants a PCI bus, which `--transport pci` has"),
+            };
             let lines = &layout::IRQ_VIRTIO_MMIO;
             let gsi = *lines
                 .get(n)

@@ -13,13 +13,14 @@ use crate::config::{Config, Transport};
 use crate::devices::{self, Host};
 use crate::event::Notify;
 use crate::host::display::{self, Display, Room};
+use crate::host::screen::Screen;
 use crate::host::seat::Seat;
 use crate::host::stream;
 use crate::irq::Shared;
 use crate::kvm::{self, Reserved, Vm};
 use crate::mem::Memory;
 use crate::part::Part;
-use crate::platform::{self, power::Power};
+use crate::platform::{self, power::Power, vga::Vga};
 use crate::sys::accept_calls;
 use anyhow::{Context, Result, ensure};
 use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
@@ -34,6 +35,9 @@ pub(super) struct Building {
     pub vm: Arc<Vm>,
     pub notify: Notify,
     pub parts: Vec<Arc<dyn Part>>,
+    pub screen: Arc<Screen>,
+    /// There is a screen that needs no driver.
+    pub vga: Option<Arc<Vga>>,
     /// Of a guest physical address.
     pub address_bits: u32,
 }
@@ -77,7 +81,8 @@ impl Machine {
             end >> address_bits == 0,
             "--memory: a guest here addresses {address_bits} bits, and RAM would end at {end:#x}"
         );
-        let mut building = Building { ports, mmio, memory, vm, notify, parts: Vec::new(), address_bits };
+        let (parts, screen) = (Vec::new(), host.screen.clone());
+        let mut building = Building { ports, mmio, memory, vm, notify, parts, screen, vga: None, address_bits };
         let power = building.platform(&config, &host.seat)?;
         let reset = Arc::new(platform::power::ResetPort::new(building.notify.clone()));
         let slots = building.attach(&config, devices, reset)?;
@@ -86,11 +91,11 @@ impl Machine {
             (Some(firmware), _) => Start::Firmware(firmware.plug(&mut building, &config, &slots, &acpi)?),
             (None, kernel) => Start::Kernel(kernel.context("nothing to start")?),
         };
-        let Building { ports, mmio, memory, vm, notify, parts, .. } = building;
+        let Building { ports, mmio, memory, vm, notify, parts, vga, .. } = building;
 
         accept_calls().context("prepare the signal that stops vCPUs")?;
         let gate = Gate::new(apic_ids.len());
-        let board = Arc::new(Board { ports, mmio, gate, notify, memory: memory.clone() });
+        let board = Arc::new(Board { ports, mmio, gate, notify, memory: memory.clone(), vga });
         let mut cpus = Vec::new();
         for (index, &apic_id) in apic_ids.iter().enumerate() {
             let vcpu = vm.vcpu(u8::try_from(apic_id)?)?;

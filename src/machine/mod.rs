@@ -10,6 +10,7 @@ mod dump;
 mod firmware;
 mod front;
 mod gate;
+mod screen;
 mod supervisor;
 mod vcpu;
 
@@ -128,7 +129,8 @@ impl Machine {
 
     fn load_kernel(&self, kernel: &boot::Kernel) -> Result<bool> {
         arch::acpi::write(&self.memory, &self.acpi)?;
-        let loaded = kernel.load(&self.memory)?;
+        let screen = self.board.vga.as_ref().and_then(|vga| vga.framebuffer());
+        let loaded = kernel.load(&self.memory, screen.as_ref())?;
         log::info!("{}", loaded.format);
         let first = self.cpus.first().context("a machine without a vCPU")?.runner.vcpu().lock();
         let sregs = first.fd().get_sregs().context("get system registers")?;

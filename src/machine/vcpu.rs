@@ -5,6 +5,7 @@ use crate::bus::Bus;
 use crate::event::{Notify, Request};
 use crate::kvm::{Exit, ImmediateExit, Vcpu, fault};
 use crate::mem::Memory;
+use crate::platform::vga::Vga;
 use crate::sys::{Lock, call_out};
 use anyhow::{Context, Result};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct Board {
     pub gate: Gate,
     pub notify: Notify,
     pub memory: Memory,
+    /// Its memory may be protected.
+    pub vga: Option<Arc<Vga>>,
 }
 
 /// The supervisor's hold on a vCPU and its thread.
@@ -82,6 +85,7 @@ fn live(index: usize, vcpu: &Lock<Vcpu>, called: ImmediateExit, board: &Board) {
 
 /// Runs the guest until the vCPU is called (`None`) or cannot go on.
 fn run(vcpu: &mut Vcpu, board: &Board) -> Option<Request> {
+    let mut wakes = 0;
     loop {
         let detail: Vec<u64>;
         let why = match vcpu.run() {
@@ -105,6 +109,11 @@ fn run(vcpu: &mut Vcpu, board: &Board) -> Option<Request> {
             }
             // With the interrupt controllers in the kernel a halted vCPU waits there.
             Ok(Exit::Hlt) => continue,
+            Ok(Exit::Fault { address }) if board.vga.as_ref().is_some_and(|v| v.woken(address, &mut wakes)) => continue,
+            Ok(Exit::Fault { address }) => {
+                let place = address.map_or(String::new(), |at| format!(" at {at:#x}"));
+                return Some(Request::Failed(format!("run vCPU: the host has no memory for the guest{place}")));
+            }
             Ok(Exit::Shutdown) => fault::Why::TripleFault,
             Ok(Exit::InternalError { suberror, data }) => {
                 detail = data;

@@ -4,8 +4,10 @@
 mod populated;
 mod slice;
 pub mod vectored;
+mod video;
 
 pub use slice::Slice;
+pub use video::Video;
 
 use anyhow::{Context, Result, ensure};
 use std::fs::File;

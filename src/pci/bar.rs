@@ -12,6 +12,8 @@ use std::sync::{Arc, Weak};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Width {
     Bits32,
+    /// 32 bits, and prefetchable: the processor may join stores and read ahead.
+    Prefetchable,
     /// It takes two registers, and is prefetchable.
     Bits64,
     Io,
@@ -43,7 +45,7 @@ impl Addresses {
     /// `size` is a power of two.
     pub fn take(&self, size: u64, width: Width) -> Result<u64> {
         let mut free = match width {
-            Width::Bits32 => self.low.lock(),
+            Width::Bits32 | Width::Prefetchable => self.low.lock(),
             Width::Bits64 => self.high.lock(),
             Width::Io => self.io.lock(),
         };
@@ -96,6 +98,7 @@ impl Bars {
         // Bit 0: it is of I/O ports. In memory Type 2 is 64 bits, and bit 3 is Prefetchable.
         let kind = match width {
             Width::Bits32 => 0,
+            Width::Prefetchable => 0b1000,
             Width::Bits64 => 0b1100,
             Width::Io => 1,
         };
@@ -152,7 +155,7 @@ impl Bar {
         let at = register::BAR0 + 4 * self.index;
         let low = u64::from(config.u32(at));
         let (switch, address) = match self.width {
-            Width::Bits32 => (command::MEMORY, low & !0xf),
+            Width::Bits32 | Width::Prefetchable => (command::MEMORY, low & !0xf),
             Width::Bits64 => (command::MEMORY, u64::from(config.u32(at + 4)) << 32 | low & !0xf),
             Width::Io => (command::IO, low & !3),
         };

@@ -19,3 +19,4 @@ pub mod pvpanic;
 #[cfg(test)]
 mod rig;
 pub mod serial;
+pub mod vga;

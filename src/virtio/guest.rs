@@ -92,6 +92,10 @@ pub const INDIRECT: u16 = 4;
 
 impl Guest {
     pub fn with(device: Box<dyn Device>, over: Over) -> Guest {
+        Guest::with_graphics(device, over, None)
+    }
+
+    pub fn with_graphics(device: Box<dyn Device>, over: Over, graphics: Option<pci::Graphics>) -> Guest {
         let mem = Memory::new(&[(0, MEMORY)], None).unwrap();
         let (bus, io) = (Arc::new(Bus::default()), Arc::new(Bus::default()));
         let line = Arc::new(Level::default());
@@ -109,7 +113,9 @@ impl Guest {
                 let r = Root::new(&bus, &io, Windows { low, high, io: 0xc000..0x1_0000 }, intx);
                 bus.insert(ECAM, 1 << 28, r.ecam()).unwrap();
                 let messages = Arc::new(outbox.clone());
-                let function = pci::Function::new("test0", device, &mem, messages, doors.clone(), r.intx(1)).unwrap();
+                let (line, doors) = (r.intx(1), doors.clone());
+                let function = pci::Function::with_graphics("test0", device, &mem, messages, doors, line, graphics);
+                let function = function.unwrap();
                 r.add(1, 0, function.clone()).unwrap();
                 root = Some(r);
                 function

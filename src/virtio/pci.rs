@@ -9,6 +9,9 @@
 //! 0x2000  device configuration (4.1.4.6)      0x5000  MSI-X pending bits
 //! ```
 //! Each part has a page of its own, so that a nested host can map or trap it alone.
+//!
+//! A device that is a graphics card as well ([`Graphics`]) is what QEMU calls "virtio-vga": video memory in BAR 0, and BAR 2
+//! has a page of registers before the structures.
 
 mod common;
 mod interrupts;
@@ -40,8 +43,25 @@ const NOTIFY_STEP: u64 = 4;
 const MAX_QUEUES: usize = (PART / NOTIFY_STEP) as usize;
 const MAX_VECTORS: usize = (PART / pci::msix::ROW) as usize;
 
+/// Where a graphics card has its video memory, and its registers and structures.
+const VIDEO_BAR: u16 = 0;
+const GRAPHICS_BAR: u16 = 2;
+/// Display controller, compatible with a VGA.
+const GRAPHICS_CLASS: Class = Class(0x03, 0x00, 0);
+
 const VENDOR: u16 = 0x1af4;
 const VENDOR_CAPABILITY: u8 = 9;
+
+/// What a virtio device is besides: a graphics card that works without a driver for it.
+pub struct Graphics {
+    /// Bytes of video memory, a power of two.
+    pub len: u64,
+    pub video: Arc<dyn Mmio>,
+    /// A page of them.
+    pub registers: Arc<dyn Mmio>,
+    /// Is told where the guest sees the video memory; `None`: nowhere.
+    pub moved: Box<dyn Fn(Option<u64>) + Send + Sync>,
+}
 
 /// A device behind the transport.
 /// Lock order: `space`, then `registers`, then those of [`Interrupts`]. None is held while the BAR is reached
@@ -53,6 +73,7 @@ pub struct Function {
     interrupts: Arc<Interrupts>,
     places: Arc<Places>,
     legacy: Option<Arc<legacy::Ports>>,
+    graphics: Option<Graphics>,
 }
 
 /// Where the BARs answer; 0: nowhere.
@@ -60,6 +81,8 @@ pub struct Function {
 struct Places {
     memory: AtomicU64,
     ports: AtomicU64,
+    /// Bytes before the structures.
+    before: u64,
 }
 
 struct Space {
@@ -84,19 +107,32 @@ impl Function {
         doorbells: Arc<dyn Doorbells>,
         intx: Arc<dyn Line>,
     ) -> Result<Arc<Function>> {
+        Function::with_graphics(id, device, mem, messages, doorbells, intx, None)
+    }
+
+    pub fn with_graphics(
+        id: &str,
+        device: Box<dyn Device>,
+        mem: &Memory,
+        messages: Arc<dyn Messages>,
+        doorbells: Arc<dyn Doorbells>,
+        intx: Arc<dyn Line>,
+        graphics: Option<Graphics>,
+    ) -> Result<Arc<Function>> {
         let queues = device.queue_sizes().len();
         ensure!(queues <= MAX_QUEUES, "{queues} queues are too many for PCI");
         let interrupts = Arc::new(Interrupts::new(queues, MAX_VECTORS, messages, intx)?);
-        let places = Arc::new(Places::default());
+        let before = if graphics.is_some() { PART } else { 0 };
+        let places = Arc::new(Places { before, ..Places::default() });
         let bars = places.clone();
         let place = move |queue: u16, legacy: bool| bars.door(queue, legacy);
         let registers = Handshake::new(id, device, mem, interrupts.clone(), doorbells, place);
-        let space = Space::new(&registers, &interrupts)?;
+        let space = Space::new(&registers, &interrupts, before)?;
         let transitional = legacy::device(registers.id()).is_some();
         let registers = Arc::new(Lock::new(registers));
         let legacy = transitional.then(|| Arc::new(legacy::Ports::new(registers.clone(), interrupts.clone())));
         let (name, space) = (id.to_string(), Lock::new(space));
-        Ok(Arc::new(Function { name, space, registers, interrupts, places, legacy }))
+        Ok(Arc::new(Function { name, space, registers, interrupts, places, legacy, graphics }))
     }
 
     /// Makes the buses follow the BARs, and the doorbells follow the buses.
@@ -107,6 +143,9 @@ impl Function {
             let ports = if self.legacy.is_some() { mapped(legacy::BAR) } else { 0 };
             self.places.ports.store(ports, Ordering::Release);
             self.registers.lock().doorbells_moved();
+            if let Some(graphics) = &self.graphics {
+                (graphics.moved)(space.bars.mapped(VIDEO_BAR));
+            }
         }
     }
 }
@@ -119,7 +158,7 @@ impl Places {
         };
         Some(match legacy {
             true => Door::Port(at(&self.ports, legacy::QUEUE_NOTIFY)?, queue),
-            false => Door::Memory(at(&self.memory, NOTIFY + NOTIFY_STEP * u64::from(queue))?),
+            false => Door::Memory(at(&self.memory, self.before + NOTIFY + NOTIFY_STEP * u64::from(queue))?),
         })
     }
 }
@@ -191,6 +230,10 @@ impl pci::Function for Function {
         let Space { config, bars, bar, .. } = &mut *space;
         let me: Weak<Function> = Arc::downgrade(&self);
         bars.add(config, socket, (*bar, BAR_LEN, Width::Bits32), me)?;
+        if let Some(graphics) = &self.graphics {
+            let video = Arc::downgrade(&graphics.video);
+            bars.add(config, socket, (VIDEO_BAR, graphics.len, Width::Prefetchable), video)?;
+        }
         let mut decoding = command::MEMORY;
         if let Some(ports) = &self.legacy {
             let target: Weak<legacy::Ports> = Arc::downgrade(ports);
@@ -214,21 +257,22 @@ impl pci::Function for Function {
 const INTERRUPT_STATUS: u16 = 1 << 3;
 
 impl Space {
-    fn new(registers: &Handshake, interrupts: &Interrupts) -> Result<Space> {
-        let (mut config, bar) = header(registers.id())?;
+    fn new(registers: &Handshake, interrupts: &Interrupts, before: u64) -> Result<Space> {
+        let (mut config, bar) = header(registers.id(), before > 0)?;
         config.set(register::INTERRUPT_PIN, &[1]);
-        let (body, mask) = interrupts.msix.capability(bar, TABLE as u32, PENDING as u32);
+        let (table, pending) = ((before + TABLE) as u32, (before + PENDING) as u32);
+        let (body, mask) = interrupts.msix.capability(bar, table, pending);
         let msix = config.capability(pci::msix::ID, &body, &mask)?;
         let mut add = |kind, at: u64, len: u64, more: &[u8], mask: &[u8]| {
             config.capability(VENDOR_CAPABILITY, &capability(kind, bar, (at as u32, len as u32), more), mask)
         };
-        add(1, COMMON, common::LEN, &[], &[])?;
+        add(1, before + COMMON, common::LEN, &[], &[])?;
         let queues = registers.queues() as u64;
-        add(2, NOTIFY, NOTIFY_STEP * queues.max(1), &(NOTIFY_STEP as u32).to_le_bytes(), &[])?;
-        add(3, ISR, 1, &[], &[])?;
+        add(2, before + NOTIFY, NOTIFY_STEP * queues.max(1), &(NOTIFY_STEP as u32).to_le_bytes(), &[])?;
+        add(3, before + ISR, 1, &[], &[])?;
         let config_len = registers.config().len() as u64;
         if config_len > 0 {
-            add(4, DEVICE, config_len.next_multiple_of(4), &[], &[])?;
+            add(4, before + DEVICE, config_len.next_multiple_of(4), &[], &[])?;
         }
         // The driver may write bar, offset, length and the data.
         let mask = [0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
@@ -246,7 +290,7 @@ impl Space {
 }
 
 /// The header of device `id` (virtio 1.2, 4.1.2), and the BAR that its structures have.
-fn header(id: u32) -> Result<(Config, u16)> {
+fn header(id: u32, graphics: bool) -> Result<(Config, u16)> {
     let modern = 0x1040u16.saturating_add(u16::try_from(id)?);
     let legacy = legacy::device(id);
     let identity = Identity {
@@ -254,11 +298,16 @@ fn header(id: u32) -> Result<(Config, u16)> {
         device: legacy.unwrap_or(modern),
         // Drivers of the legacy interface take no other revision than 0, and go by the subsystem.
         revision: if legacy.is_some() { 0 } else { 1 },
-        class: class(id),
+        class: if graphics { GRAPHICS_CLASS } else { class(id) },
         subsystem_vendor: VENDOR,
         subsystem: if legacy.is_some() { u16::try_from(id)? } else { modern },
     };
-    Ok((Config::new(&identity), if legacy.is_some() { 4 } else { 0 }))
+    let bar = match legacy {
+        Some(_) => 4,
+        None if graphics => GRAPHICS_BAR,
+        None => 0,
+    };
+    Ok((Config::new(&identity), bar))
 }
 
 /// A struct virtio_pci_cap (4.1.4) without its first two bytes.
@@ -276,6 +325,7 @@ fn class(id: u32) -> Class {
         1 => Class(0x02, 0x00, 0),
         2 => Class(0x01, 0x80, 0),
         3 => Class(0x07, 0x80, 0),
+        16 => Class(0x03, 0x80, 0),
         _ => Class(0x00, 0xff, 0),
     }
 }
@@ -284,7 +334,10 @@ fn class(id: u32) -> Class {
 impl Mmio for Function {
     fn read(&self, offset: u64, data: &mut [u8]) {
         let at = offset % PART;
-        match offset - at {
+        let Some(part) = (offset - at).checked_sub(self.places.before) else {
+            return self.graphics.iter().for_each(|graphics| graphics.registers.read(offset, data));
+        };
+        match part {
             COMMON => common::read(&self.registers.lock(), &self.interrupts, at, data),
             ISR => {
                 data.fill(0);
@@ -301,7 +354,10 @@ impl Mmio for Function {
 
     fn write(&self, offset: u64, data: &[u8]) {
         let at = offset % PART;
-        match offset - at {
+        let Some(part) = (offset - at).checked_sub(self.places.before) else {
+            return self.graphics.iter().for_each(|graphics| graphics.registers.write(offset, data));
+        };
+        match part {
             COMMON => common::write(&mut self.registers.lock(), &self.interrupts, at, data),
             DEVICE => self.registers.lock().config_write(at, data),
             NOTIFY => self.registers.lock().kick((at / NOTIFY_STEP) as u32),

@@ -14,6 +14,7 @@ use super::layout;
 use crate::boot::{Image, Module, Placed, Protocol, initrd};
 use crate::config::Payload;
 use crate::mem::Memory;
+use crate::platform::vga::Framebuffer;
 use anyhow::{Result, ensure};
 use low::Low;
 use std::ops::Range;
@@ -80,21 +81,29 @@ impl Kernel {
     }
 
     /// Fills guest memory, which reads as zero: before the first start, and at each reset after `Memory::clear`.
-    pub fn load(&self, memory: &Memory) -> Result<Loaded> {
+    /// `screen`: what is set up for the kernel to draw in.
+    pub fn load(&self, memory: &Memory, screen: Option<&Framebuffer>) -> Result<Loaded> {
         let low_end = low_end(memory)?;
         let placed = self.image.load(memory, &taken(), self.decompressor)?;
         registers::write_tables(memory, placed.protocol)?;
         let low = Low::new(memory);
         let entry = match placed.protocol {
-            Protocol::Linux64 | Protocol::Linux32 => self.linux(memory, &placed, low_end, low)?,
+            Protocol::Linux64 | Protocol::Linux32 => self.linux(memory, &placed, low_end, low, screen)?,
             Protocol::Pvh => self.pvh(memory, &placed, low_end, low)?,
-            Protocol::Multiboot => self.multiboot(memory, &placed, low_end, low)?,
+            Protocol::Multiboot => self.multiboot(memory, &placed, low_end, low, screen)?,
         };
         let format = format!("{}, {}", self.image.format(), entry.name());
         Ok(Loaded { entry, format })
     }
 
-    fn linux(&self, memory: &Memory, placed: &Placed, low_end: u64, mut low: Low) -> Result<Entry> {
+    fn linux(
+        &self,
+        memory: &Memory,
+        placed: &Placed,
+        low_end: u64,
+        mut low: Low,
+        screen: Option<&Framebuffer>,
+    ) -> Result<Entry> {
         let setup = self.image.setup();
         let limit = setup.map_or(INITRD_MAX, |s| s.initrd_addr_max).saturating_add(1);
         let initrd = self.load_modules(memory, placed, CPIO_ALIGN, low_end, limit)?;
@@ -103,7 +112,7 @@ impl Kernel {
         check_cmdline(&self.linux_cmdline, setup.map_or(u64::MAX, |s| s.cmdline_size))?;
         let cmdline = low.string(&self.linux_cmdline)?;
         let code = placed.ranges.iter().map(|r| r.start).min().unwrap_or_default();
-        zero_page::write(memory, setup, cmdline, start..end, code)?;
+        zero_page::write(memory, setup, cmdline, start..end, code, screen)?;
         match placed.protocol {
             Protocol::Linux64 => Ok(Entry::Linux64 { rip: placed.entry, zero_page: layout::ZERO_PAGE }),
             _ => Ok(Entry::Linux32 { eip: placed.entry.try_into()?, zero_page: layout::ZERO_PAGE as u32 }),
@@ -118,12 +127,19 @@ impl Kernel {
         Ok(Entry::Pvh { eip: placed.entry.try_into()?, start_info: layout::START_INFO as u32 })
     }
 
-    fn multiboot(&self, memory: &Memory, placed: &Placed, low_end: u64, mut low: Low) -> Result<Entry> {
+    fn multiboot(
+        &self,
+        memory: &Memory,
+        placed: &Placed,
+        low_end: u64,
+        mut low: Low,
+        screen: Option<&Framebuffer>,
+    ) -> Result<Entry> {
         let modules = self.load_modules(memory, placed, MODULE_ALIGN, low_end, low_end)?;
         let strings = self.strings(&mut low)?;
         // The first word is the kernel's own name, as other loaders have it and small kernels expect it.
         let cmdline = low.string(&format!("{} {}", self.image.path().display(), self.cmdline))?;
-        multiboot::write(memory, &mut low, cmdline, &modules, &strings)?;
+        multiboot::write(memory, &mut low, cmdline, &modules, &strings, screen)?;
         Ok(Entry::Multiboot { eip: placed.entry.try_into()?, info: layout::START_INFO as u32 })
     }
 

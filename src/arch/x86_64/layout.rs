@@ -11,7 +11,7 @@
 //!        0xe0000  ACPI tables: RSDP first (where guests scan for it), at 0xe0040 the FACS (which is not reclaimable);
 //!                 MP table and SMBIOS later
 //!       0x100000  extended RAM: kernel, initrd at its top
-//!     0xc0000000  end of low RAM at the latest; 32-bit BARs
+//!     0xc0000000  end of low RAM at the latest; 32-bit BARs, or, where there is no PCI, video memory
 //!     0xe0000000  PCI configuration space (ECAM), 1 MiB a bus
 //!     0xf0000000  virtio-mmio windows
 //!     0xfec00000  IOAPIC
@@ -42,6 +42,8 @@ pub const HIGH_RAM: u64 = 0x10_0000;
 pub const HOLE: u64 = 0xc000_0000;
 pub const PCI_MMIO: u64 = 0xc000_0000;
 pub const PCI_MMIO_END: u64 = 0xe000_0000;
+/// Video memory on a machine without PCI.
+pub const VIDEO: u64 = PCI_MMIO;
 pub const ECAM: u64 = 0xe000_0000;
 pub const ECAM_LEN: u64 = ECAM_BUSES << 20;
 /// Buses there are. Linux looks for devices on every bus that it is told of, one exit to user space for each.

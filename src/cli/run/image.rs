@@ -158,6 +158,18 @@ pub fn arguments(options: &str, console: &str) -> String {
     }
 }
 
+/// The same with the screen as a console, unless they name it. It comes first: programs get the last console.
+pub fn with_screen(options: &str, screen: &str) -> String {
+    let virtual_terminal = |word: &str| {
+        let place = word.strip_prefix("console=tty");
+        place.is_some_and(|n| n.is_empty() || n.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    match screen.is_empty() || options.split_whitespace().any(virtual_terminal) {
+        true => options.to_string(),
+        false => format!("{screen} {options}").trim().to_string(),
+    }
+}
+
 /// Whether these arguments presuppose disks on IDE or SATA, as systems have them whose boot loader was set up before
 /// file systems were known by UUIDs.
 pub fn wants_ide(options: &str) -> bool {

@@ -250,3 +250,57 @@ proptest! {
         prop_assert_eq!(g.status() & (NEEDS_RESET | DRIVER_OK), DRIVER_OK);
     }
 }
+
+/// Registers of four bytes each, which keep what is stored.
+#[derive(Default)]
+struct Cells(crate::sys::Lock<std::collections::BTreeMap<u64, Vec<u8>>>);
+
+impl Mmio for Cells {
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        self.0.lock().get(&offset).into_iter().for_each(|kept| data.copy_from_slice(&kept[..data.len()]));
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) {
+        self.0.lock().insert(offset, data.to_vec());
+    }
+}
+
+#[test]
+fn a_graphics_card_has_video_memory_and_registers_before_its_structures() {
+    let (video, registers) = (Arc::new(Cells::default()), Arc::new(Cells::default()));
+    let moved = Arc::new(Lock::new(Vec::new()));
+    let notes = moved.clone();
+    let graphics = Graphics {
+        len: 16 << 20,
+        video: video.clone(),
+        registers: registers.clone(),
+        moved: Box::new(move |at| notes.lock().push(at)),
+    };
+    let g = Guest::with_graphics(Box::new(Toy::new()), Over::Pci, Some(graphics));
+    let at = |bar: u64| u64::from(g.r32(pci(0x10 + 4 * bar)) & !0xf);
+    assert_eq!(g.read::<4>(pci(8)), [1, 0, 0, 3], "a VGA");
+    assert_eq!((g.r32(pci(0x10)) & 0xf, g.r32(pci(0x18)) & 0xf), (8, 0), "prefetchable, and not");
+    assert_eq!(g.read::<1>(pci(0x30)), [0], "no ROM");
+    assert_eq!(moved.lock().as_slice(), [Some(at(0))]);
+
+    g.bus.write(at(0) + 0x1234, &[1, 2]);
+    g.bus.write(at(2) + 0x504, &[3, 4]);
+    g.bus.write(at(2) + 0xffe, &[5, 6]);
+    assert_eq!(g.read(at(0) + 0x1234), [1, 2]);
+    assert_eq!(video.0.lock().len(), 1);
+    assert_eq!(*registers.0.lock(), [(0x504, vec![3, 4]), (0xffe, vec![5, 6])].into());
+    for (kind, offset) in [(1, 0x1000), (2, 0x4000), (3, 0x2000), (4, 0x3000)] {
+        let place = capability(&g, 9, kind);
+        assert_eq!((g.read(place + 4), g.r32(place + 8)), ([2], offset), "structure {kind}");
+    }
+    let msix = capability(&g, 0x11, 0);
+    assert_eq!((g.r32(msix + 4), g.r32(msix + 8)), (0x5002, 0x6002));
+    g.bus.write(at(2) + 0x1014, &[1]);
+    assert_eq!((g.read(at(2) + 0x1014), g.r16(at(2) + 0x1018)), ([1], 64));
+
+    g.bus.write(pci(0x10), &0xd800_0000u32.to_le_bytes());
+    g.bus.write(pci(4), &[0, 0]);
+    g.bus.write(pci(4), &[2, 0]);
+    let places = [Some(0xc100_0000), Some(0xd800_0000), None, Some(0xd800_0000)];
+    assert_eq!(moved.lock().as_slice(), places);
+}

@@ -3,6 +3,7 @@
 use super::low::Low;
 use super::{layout, map};
 use crate::mem::Memory;
+use crate::platform::vga::Framebuffer;
 use anyhow::{Context, Result};
 use std::ops::Range;
 
@@ -11,11 +12,19 @@ const CMDLINE: u32 = 1 << 2;
 const MODULES: u32 = 1 << 3;
 const MEMORY_MAP: u32 = 1 << 6;
 const LOADER_NAME: u32 = 1 << 9;
-/// Of the structure, with fields that are not used up to the frame buffer's.
+const FRAMEBUFFER: u32 = 1 << 12;
+/// Of the structure.
 const SIZE: usize = 116;
 
 /// `strings` has the address of each module's string.
-pub fn write(memory: &Memory, low: &mut Low, cmdline: u64, modules: &[Range<u64>], strings: &[u64]) -> Result<()> {
+pub fn write(
+    memory: &Memory,
+    low: &mut Low,
+    cmdline: u64,
+    modules: &[Range<u64>],
+    strings: &[u64],
+    screen: Option<&Framebuffer>,
+) -> Result<()> {
     let mut list = Vec::new();
     for (module, string) in modules.iter().zip(strings) {
         for field in [module.start, module.end, *string, 0] {
@@ -37,8 +46,9 @@ pub fn write(memory: &Memory, low: &mut Low, cmdline: u64, modules: &[Range<u64>
 
     // mem_lower and mem_upper in KiB: conventional RAM, and what follows 1 MiB without a hole.
     let upper = entries.iter().find(|e| e.base == layout::HIGH_RAM).map_or(0, |e| e.len);
+    let flags = MEMORY | CMDLINE | MODULES | MEMORY_MAP | LOADER_NAME;
     let fields = [
-        (0, u64::from(MEMORY | CMDLINE | MODULES | MEMORY_MAP | LOADER_NAME)),
+        (0, u64::from(flags | screen.map_or(0, |_| FRAMEBUFFER))),
         (4, layout::EBDA / 1024),
         (8, upper / 1024),
         (16, cmdline),
@@ -53,7 +63,19 @@ pub fn write(memory: &Memory, low: &mut Low, cmdline: u64, modules: &[Range<u64>
         let value = u32::try_from(value)?;
         memory.write(layout::START_INFO + at, &value.to_le_bytes()).context("write the multiboot information")?;
     }
+    if let Some(screen) = screen {
+        memory.write(layout::START_INFO + 88, &framebuffer(screen))?;
+    }
     Ok(())
+}
+
+/// framebuffer_addr and what follows it.
+fn framebuffer(screen: &Framebuffer) -> Vec<u8> {
+    let mut bytes = screen.base.to_le_bytes().to_vec();
+    [screen.pitch, screen.size.width, screen.size.height].iter().for_each(|field| bytes.extend(field.to_le_bytes()));
+    // 32 bits a pixel, direct colour: place and size of red, green and blue.
+    bytes.extend([32, 1, 16, 8, 8, 8, 0, 8]);
+    bytes
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn memory() -> Memory {
 }
 
 fn load(memory: &Memory, payload: &Payload) -> Result<Loaded> {
-    Kernel::open(payload)?.load(memory)
+    Kernel::open(payload)?.load(memory, None)
 }
 
 fn u32_at(memory: &Memory, at: u64) -> u32 {
@@ -52,7 +52,7 @@ fn an_archive_made_by_kiln_follows_the_users_own() {
     let (kernel, memory) = (Kernel::open(&payload).unwrap(), memory());
     // And again after a reset.
     for _ in 0..2 {
-        kernel.load(&memory).unwrap();
+        kernel.load(&memory, None).unwrap();
         let at = u64::from(u32_at(&memory, 0x7218));
         assert_eq!((&memory.read::<12>(at).unwrap(), u32_at(&memory, 0x721c)), (b"first\0\0\0made", 12));
         memory.clear().unwrap();

@@ -3,8 +3,11 @@
 use super::{layout, map};
 use crate::boot::bzimage::{self, Setup};
 use crate::mem::Memory;
+use crate::platform::vga::Framebuffer;
 use anyhow::{Context, Result};
-use linux_loader::bootparam::{E820_MAX_ENTRIES_ZEROPAGE, LOADED_HIGH, boot_e820_entry, boot_params};
+use linux_loader::bootparam::{
+    E820_MAX_ENTRIES_ZEROPAGE, LOADED_HIGH, VIDEO_CAPABILITY_64BIT_BASE, VIDEO_TYPE_VLFB, boot_e820_entry, boot_params,
+};
 use std::mem::{offset_of, size_of};
 use std::ops::Range;
 
@@ -30,7 +33,14 @@ impl Page {
 }
 
 /// `setup` is that of a bzImage; `code` is where its protected-mode part lies. An empty `initrd` is none.
-pub fn write(memory: &Memory, setup: Option<&Setup>, cmdline: u64, initrd: Range<u64>, code: u64) -> Result<()> {
+pub fn write(
+    memory: &Memory,
+    setup: Option<&Setup>,
+    cmdline: u64,
+    initrd: Range<u64>,
+    code: u64,
+    screen: Option<&Framebuffer>,
+) -> Result<()> {
     let mut page = Page([0; size_of::<boot_params>()]);
     match setup {
         Some(setup) => page.set(bzimage::HEADER, &setup.raw),
@@ -57,6 +67,10 @@ pub fn write(memory: &Memory, setup: Option<&Setup>, cmdline: u64, initrd: Range
     // From protocol 2.14 on; before, these bytes are unused, and the kernel scans for the table.
     page.set(offset_of!(boot_params, acpi_rsdp_addr), &layout::ACPI.to_le_bytes());
 
+    if let Some(screen) = screen {
+        screen_info(&mut page, screen)?;
+    }
+
     let entries = map::entries(memory);
     let count = u8::try_from(entries.len()).ok().filter(|n| usize::from(*n) <= E820_MAX_ENTRIES_ZEROPAGE);
     page.set(offset_of!(boot_params, e820_entries), &[count.context("the memory map is too long for the zero page")?]);
@@ -67,6 +81,31 @@ pub fn write(memory: &Memory, setup: Option<&Setup>, cmdline: u64, initrd: Range
         page.set(at + offset_of!(boot_e820_entry, r#type), &entry.kind.to_le_bytes());
     }
     memory.write(layout::ZERO_PAGE, &page.0).context("write the zero page")
+}
+
+/// `struct screen_info` (Linux: include/uapi/linux/screen_info.h): a linear framebuffer as a VESA BIOS would have left it.
+fn screen_info(page: &mut Page, screen: &Framebuffer) -> Result<()> {
+    /// Bytes in which VESA counts memory.
+    const UNIT: u64 = 64 << 10;
+    let side = |n: u32| u16::try_from(n).context("the screen is too large for the zero page").map(u16::to_le_bytes);
+    page.set(offset_of!(boot_params, screen_info.orig_video_isVGA), &[VIDEO_TYPE_VLFB]);
+    // What a text screen would have had: some kernels calculate with it before they look further.
+    page.set(offset_of!(boot_params, screen_info.orig_video_cols), &[80]);
+    page.set(offset_of!(boot_params, screen_info.orig_video_lines), &[25]);
+    page.set(offset_of!(boot_params, screen_info.orig_video_points), &16u16.to_le_bytes());
+    page.set(offset_of!(boot_params, screen_info.lfb_width), &side(screen.size.width)?);
+    page.set(offset_of!(boot_params, screen_info.lfb_height), &side(screen.size.height)?);
+    page.set(offset_of!(boot_params, screen_info.lfb_depth), &32u16.to_le_bytes());
+    page.set(offset_of!(boot_params, screen_info.lfb_base), &low(screen.base));
+    page.set(offset_of!(boot_params, screen_info.ext_lfb_base), &high(screen.base));
+    page.set(offset_of!(boot_params, screen_info.lfb_size), &low(screen.len / UNIT));
+    page.set(offset_of!(boot_params, screen_info.lfb_linelength), &side(screen.pitch)?);
+    // Size and place of each colour's bits: red, green, blue, and those that mean nothing.
+    page.set(offset_of!(boot_params, screen_info.red_size), &[8, 16, 8, 8, 8, 0, 8, 24]);
+    page.set(offset_of!(boot_params, screen_info.pages), &1u16.to_le_bytes());
+    // vesafb also takes this for: no registers of a VGA.
+    page.set(offset_of!(boot_params, screen_info.capabilities), &VIDEO_CAPABILITY_64BIT_BASE.to_le_bytes());
+    Ok(())
 }
 
 fn low(value: u64) -> [u8; 4] {

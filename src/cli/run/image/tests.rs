@@ -15,6 +15,21 @@ fn the_terminal_is_a_console() {
 }
 
 #[test]
+fn the_screen_is_a_console_before_the_others() {
+    for (options, want) in [
+        ("root=/dev/vda1", "console=tty0 root=/dev/vda1"),
+        ("console=ttyS0 ro", "console=tty0 console=ttyS0 ro"),
+        ("console=tty1 ro", "console=tty1 ro"),
+        ("console=tty console=ttyS0", "console=tty console=ttyS0"),
+        ("", "console=tty0"),
+    ] {
+        assert_eq!(with_screen(options, "console=tty0"), want);
+        assert_eq!(with_screen(options, ""), options);
+    }
+    assert_eq!(arguments("console=tty0", "console=ttyS0"), "console=tty0 console=ttyS0");
+}
+
+#[test]
 fn old_names_of_disks_are_known() {
     for (options, ide, virtio) in [
         ("root=/dev/hda1 ro", true, "root=/dev/vda1 ro"),

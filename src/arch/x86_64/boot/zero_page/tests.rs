@@ -22,7 +22,7 @@ fn a_setup_header_is_kept_and_completed() {
     let memory = Memory::new(&[(0, 16 * MIB), (1 << 32, MIB)], None).unwrap();
     let file = sample::bzimage(&[1; 50]);
     let setup = Setup::parse(&file, file.len() as u64).unwrap();
-    write(&memory, Some(&setup), 0x2_0000, 0x1_2345_6000..0x1_2345_6000 + 0x1_0000_0005, 0x100_0000).unwrap();
+    write(&memory, Some(&setup), 0x2_0000, 0x1_2345_6000..0x1_2345_6000 + 0x1_0000_0005, 0x100_0000, None).unwrap();
     let page = page(&memory);
 
     assert_eq!(&page[0x202..0x206], b"HdrS");
@@ -58,8 +58,24 @@ fn a_setup_header_is_kept_and_completed() {
 #[test]
 fn a_bare_kernel_gets_a_header() {
     let memory = Memory::new(&[(0, 16 * MIB)], None).unwrap();
-    write(&memory, None, 0x2_0000, 0..0, 0x100_0000).unwrap();
+    write(&memory, None, 0x2_0000, 0..0, 0x100_0000, None).unwrap();
     let page = page(&memory);
     assert_eq!((&page[0x1fe..0x200], &page[0x202..0x208]), (&[0x55, 0xaa][..], &b"HdrS\x0f\x02"[..]));
     assert_eq!((page[0x210], page[0x211], u32_at(&page, 0x218), u32_at(&page, 0x21c)), (0xff, 1, 0, 0));
+}
+
+#[test]
+fn a_screen_is_a_linear_framebuffer_as_vesa_has_it() {
+    use crate::host::screen::Size;
+    let memory = Memory::new(&[(0, 16 * MIB)], None).unwrap();
+    let size = Size { width: 1280, height: 800 };
+    let screen = Framebuffer { base: 0xc000_0000, len: 16 * MIB, size, pitch: 5120 };
+    write(&memory, None, 0x2_0000, 0..0, 0x100_0000, Some(&screen)).unwrap();
+    let page = page(&memory);
+    let u16_at = |at: usize| u16::from_le_bytes([page[at], page[at + 1]]);
+    assert_eq!((page[0x0f], u32_at(&page, 0x18), u32_at(&page, 0x1c)), (0x23, 0xc000_0000, 256));
+    assert_eq!([0x12, 0x14, 0x16, 0x24].map(u16_at), [1280, 800, 32, 5120]);
+    assert_eq!(page[0x26..0x2e], [8, 16, 8, 8, 8, 0, 8, 24]);
+    assert_eq!((u16_at(0x32), u32_at(&page, 0x36), u32_at(&page, 0x3a)), (1, 2, 0));
+    assert!(page[0x3e..0x70].iter().all(|b| *b == 0));
 }
