@@ -89,3 +89,27 @@ fn what_cannot_be_is_refused_in_one_line() {
     let said = refused(&["/nowhere.img", "--firmware", bios]);
     assert!(said.contains("/nowhere.img"), "{said}");
 }
+
+/// The video BIOS that SeaBIOS is given draws on the graphics device's video memory.
+#[test]
+fn seabios_has_a_screen() {
+    let name = "SeaBIOS has a screen";
+    if !have_kvm(name) {
+        return;
+    }
+    if !Path::new(SEABIOS).exists() {
+        println!("SKIPPED {name}: there is no {SEABIOS}");
+        return;
+    }
+    let dir = scratch();
+    let disk = file(&dir, "disk.img", &disk());
+    let log = dir.path().join("log");
+    let mut command = kiln();
+    command.arg("run").arg(&disk).args(["--gpu", "--firmware", "seabios", "--debug-exit", "0xf4", "--timeout", "300s"]);
+    let o = command.arg("--firmware-log").arg(&log).output().unwrap();
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(o.status.code(), Some(0x15 << 1 | 1), "{}\n{said}", stderr(&o));
+    assert!(said.contains("bochs-display: id is 0xb0c5, good"), "{said}");
+    assert!(said.contains("Turning on vga text mode console"), "{said}");
+    assert!(String::from_utf8_lossy(&o.stdout).contains("from sector two\n"), "the serial port has it, too");
+}

@@ -31,6 +31,10 @@ const OVMF: [&str; 4] = [
     "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
 ];
 
+/// What SeaBIOS shows a screen with that has only video memory and DISPI registers.
+const VIDEO_BIOS: [&str; 2] =
+    ["/usr/share/seabios/vgabios-bochs-display.bin", "/usr/share/qemu/vgabios-bochs-display.bin"];
+
 /// An image in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firmware {
@@ -86,6 +90,17 @@ impl Firmware {
         Ok(Firmware { path: path.to_path_buf(), code, variables, bios: false })
     }
 
+    /// What a BIOS runs to show something on the screen of this PCI device; `None`: UEFI has a driver of its own. The error
+    /// says what to install.
+    pub fn video_bios(&self, vendor: u16, device: u16) -> Result<Option<Vec<u8>>> {
+        if !self.bios {
+            return Ok(None);
+        }
+        let path = installed(&VIDEO_BIOS, "SeaBIOS's video BIOS", "seabios")?;
+        let rom = read(&path).and_then(|rom| for_device(rom, vendor, device));
+        rom.with_context(|| path.display().to_string()).map(Some)
+    }
+
     /// What is seen below 1 MiB: the end of a BIOS.
     pub fn shadow(&self) -> &[u8] {
         let from = if self.bios { self.code.len().saturating_sub(SHADOW) } else { self.code.len() };
@@ -107,6 +122,20 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     file.take(MOST).read_to_end(&mut bytes).context("read")?;
     ensure!(!bytes.is_empty(), "is empty");
     Ok(bytes)
+}
+
+/// A ROM says which device it is for, and does nothing for another (PCI Firmware 3.0, 5.1.2).
+fn for_device(mut rom: Vec<u8>, vendor: u16, device: u16) -> Result<Vec<u8>> {
+    /// Where SeaBIOS's ROMs have the byte that makes the sum of all zero.
+    const CHECKSUM: usize = 6;
+    let pointer = rom.get(0x18..0x1a).and_then(|bytes| bytes.try_into().ok()).map(u16::from_le_bytes);
+    let data = pointer.map(usize::from).and_then(|at| rom.get_mut(at..at + 8));
+    let data = data.filter(|data| data.starts_with(b"PCIR")).context("is no ROM of a PCI device")?;
+    let [vendor, device] = [vendor.to_le_bytes(), device.to_le_bytes()];
+    data.iter_mut().skip(4).zip(vendor.iter().chain(&device)).for_each(|(to, from)| *to = *from);
+    let sum = rom.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    rom.get_mut(CHECKSUM).into_iter().for_each(|byte| *byte = byte.wrapping_sub(sum));
+    Ok(rom)
 }
 
 fn check_reset_vector(code: &[u8]) -> Result<()> {

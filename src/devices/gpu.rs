@@ -39,7 +39,7 @@ pub static KIND: Kind = Kind {
         let ear = Arc::new(Ear { wish: Lock::new(None), bell: eventfd().context("create an eventfd")? });
         let source: Arc<dyn Source> = ear.clone();
         let brush = host.screen.attach(Rank::Driver, Arc::downgrade(&source));
-        Ok(Built::virtio(Gpu::new(brush, ear, spec.size)))
+        Ok(Built::Screen(Box::new(Gpu::new(brush, ear, spec.size)), spec.size))
     },
     sample: "",
 };

@@ -41,7 +41,6 @@ pub enum Built {
     Virtio(Box<dyn Device>),
     /// A virtio device that draws on the screen. What draws there before it has a driver stands beside it, with a mode of this
     /// size set.
-    #[allow(dead_code, reason = "until the device is there")]
     Screen(Box<dyn Device>, Size),
     /// A PCI card that is no virtio device.
     Card(MakeCard),

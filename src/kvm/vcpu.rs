@@ -121,9 +121,10 @@ impl Vcpu {
     fn fault(&mut self) -> Exit<'static> {
         let run = self.fd.get_kvm_run();
         let known = run.exit_reason == kb::KVM_EXIT_MEMORY_FAULT;
-        // SAFETY: the exit reason says that KVM filled this member of the union.
-        let address = known.then(|| unsafe { run.__bindgen_anon_1.memory_fault }.gpa);
-        Exit::Fault { address }
+        // SAFETY: this member of the union is of integers only, so any bytes are a value; whether it means something, the exit
+        // reason says.
+        let fault = unsafe { run.__bindgen_anon_1.memory_fault };
+        Exit::Fault { address: known.then_some(fault.gpa) }
     }
 
     fn exit(&mut self) -> Exit<'_> {

@@ -99,8 +99,10 @@ impl Building {
             let intx = root.intx(slot);
             let card: Arc<dyn Card> = match device {
                 Built::Screen(device, size) => {
-                    let graphics =
-                        self.vga(size, !firmware).map(|vga| screen::graphics(&vga)).with_context(|| id.clone())?;
+                    let graphics = self
+                        .vga(size, !firmware)
+                        .map(|vga| screen::graphics(&vga, size))
+                        .with_context(|| id.clone())?;
                     let (messages, doorbells) = (self.vm.clone(), self.vm.clone());
                     Function::with_graphics(&id, device, &self.memory, messages, doorbells, intx, Some(graphics))?
                 }

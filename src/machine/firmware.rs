@@ -21,6 +21,9 @@ use std::sync::Arc;
 pub(super) const RESERVED: Reserved =
     Reserved { identity_map: layout::FIRMWARE_IDENTITY_MAP, tss: layout::FIRMWARE_TSS };
 
+/// virtio's graphics device on PCI.
+const VIDEO_DEVICE: (u16, u16) = (0x1af4, 0x1050);
+
 /// What ROM 1 of the VM is.
 const VARIABLES: usize = 1;
 
@@ -68,7 +71,15 @@ impl Firmware {
         let notify = building.notify.clone();
         building.port(layout::PORT_92, 1, Arc::new(Port92::new(notify)))?;
         building.port(layout::DEBUG_CONSOLE, 1, Arc::new(DebugConsole::new(self.log)))?;
-        let items = items(config, building, slots, acpi)?;
+        let mut items = items(config, building, slots, acpi)?;
+        if building.vga.is_some() {
+            let (vendor, device) = VIDEO_DEVICE;
+            match self.image.video_bios(vendor, device) {
+                // By this name SeaBIOS looks for the ROM of a PCI device.
+                Ok(rom) => rom.iter().for_each(|rom| items.file(&format!("pci{vendor:04x},{device:04x}.rom"), rom)),
+                Err(e) => log::warn!("the BIOS will show nothing on the screen: {e:#}"),
+            }
+        }
         let fw_cfg = FwCfg::new(items, &building.memory)?;
         building.port(layout::FW_CFG, fw_cfg::LEN, fw_cfg.clone())?;
         building.parts.push(fw_cfg);

@@ -1,7 +1,7 @@
 //! The screen that needs no driver: video memory beside the graphics device, and where each of them is.
 
 use super::build::Building;
-use crate::host::screen::Size;
+use crate::host::screen::{Size, edid::edid};
 use crate::mem::Video;
 use crate::platform::vga::Vga;
 use crate::virtio::pci::Graphics;
@@ -25,13 +25,13 @@ impl Building {
     }
 }
 
-/// The card as a part of the PCI function of a graphics device.
-pub(super) fn graphics(vga: &Arc<Vga>) -> Graphics {
+/// The card as a part of the PCI function of a graphics device, whose screen prefers this size.
+pub(super) fn graphics(vga: &Arc<Vga>, size: Size) -> Graphics {
     let card = vga.clone();
     Graphics {
         len: vga.len(),
         video: vga.aperture(),
-        registers: vga.registers(Vec::new()),
+        registers: vga.registers(edid(size)),
         moved: Box::new(move |at| card.place(at)),
     }
 }

@@ -106,6 +106,21 @@ fn a_package_that_is_missing_is_named() {
     assert_eq!(error.to_string(), "SeaBIOS is not installed here (`apt install seabios`)");
 }
 
+#[test]
+fn a_rom_is_made_one_of_another_device() {
+    let mut rom = vec![0; 512];
+    rom[..3].copy_from_slice(&[0x55, 0xaa, 1]);
+    rom[0x18] = 0x40;
+    rom[0x40..0x48].copy_from_slice(b"PCIR\x34\x12\x11\x11");
+    let done = for_device(rom.clone(), 0x1af4, 0x1050).unwrap();
+    assert_eq!(&done[0x40..0x48], b"PCIR\xf4\x1a\x50\x10");
+    assert_eq!(done.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)), 0);
+    rom[0x19] = 0xff;
+    for wrong in [rom, vec![0; 512], vec![0x55; 8], Vec::new()] {
+        assert!(for_device(wrong, 1, 2).is_err());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]

@@ -202,7 +202,7 @@ impl Card {
         }
         let changed = all || dirty.iter().any(|word| *word != 0);
         if let Some(brush) = self.brush.get().filter(|_| changed) {
-            let parts = if all { vec![0..mode.size.height] } else { rows::written(&mode, &dirty) };
+            let parts = if all { rows::all(&mode) } else { rows::written(&mode, &dirty) };
             for rows in parts {
                 let rect = Rect { x: 0, y: rows.start, width: mode.size.width, height: rows.end - rows.start };
                 brush.draw(rect, |y, row| buffers.fill(&self.memory, &mode, y, row));

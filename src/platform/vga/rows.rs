@@ -5,6 +5,11 @@ use super::dispi::{Format, Mode};
 use crate::mem::Video;
 use std::ops::Range;
 
+/// Every row, as [`written`] has them.
+pub fn all(mode: &Mode) -> Vec<Range<u32>> {
+    std::iter::once(0..mode.size.height).collect()
+}
+
 /// The rows of which a page was written, from the top, without overlaps. A bit of `dirty` is a page.
 pub fn written(mode: &Mode, dirty: &[u64]) -> Vec<Range<u32>> {
     let mut parts: Vec<Range<u32>> = Vec::new();
