@@ -6,6 +6,7 @@ mod exec;
 mod expected;
 mod flags;
 mod generate;
+mod hands;
 mod image;
 mod ps;
 mod result;
@@ -36,6 +37,9 @@ const VERBS: &[Verb] = &[
     Verb { name: "ci", command: ci::command, run: ci::run },
     Verb { name: "ps", command: ps::command, run: ps::run },
     Verb { name: "screenshot", command: screenshot::command, run: screenshot::run },
+    Verb { name: "type", command: hands::type_command, run: hands::type_text },
+    Verb { name: "keys", command: hands::keys_command, run: hands::keys },
+    Verb { name: "click", command: hands::click_command, run: hands::click },
     Verb { name: "image", command: image::command, run: image::run },
     Verb { name: "doctor", command: doctor::command, run: doctor::run },
     Verb { name: "selftest", command: selftest::command, run: selftest::run },

@@ -1,13 +1,15 @@
 //! What can be asked over the socket: one table of calls.
 
+mod hands;
 mod screen;
 
 use super::vm::About;
 use crate::event::Request as Wish;
 use crate::host::http::{Answer, Request, Response, Stream};
+use crate::host::seat::Hands;
 use crate::machine::Front;
 use crate::sys::readiness::{self, Watch};
-use crate::sys::{EventFd, dir, fd, socket};
+use crate::sys::{EventFd, Lock, dir, fd, socket};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -19,13 +21,16 @@ use std::time::Duration;
 pub struct Desk {
     about: About,
     front: Front,
+    /// Of all who use the socket: what one call holds down, another lets go.
+    hands: Lock<Hands>,
     /// Rings when the machine has ended.
     ended: Arc<EventFd>,
 }
 
 impl Desk {
     pub fn new(about: About, front: Front, ended: Arc<EventFd>) -> Desk {
-        Desk { about, front, ended }
+        let hands = Lock::new(Hands::new(&front.seat));
+        Desk { about, front, hands, ended }
     }
 }
 
@@ -66,6 +71,25 @@ static CALLS: &[Call] = &[
         path: "/v1/await-screen",
         about: "Wait until the screen shows the PNG in the body (?tolerance=PERCENT, ?timeout=SECONDS); what it showed then",
         run: screen::await_screen,
+    },
+    Call {
+        method: "POST",
+        path: "/v1/input",
+        about: "Keys, buttons and movements: {\"events\": [{\"down\": \"ctrl\"}, {\"move-to\": [10, 20]}, ...]}",
+        run: hands::input,
+    },
+    Call { method: "POST", path: "/v1/type", about: "Type: {\"text\": \"ls\\n\"}", run: hands::type_text },
+    Call {
+        method: "POST",
+        path: "/v1/keys",
+        about: "Press keys together, one chord after the other: {\"keys\": [\"ctrl-alt-f2\"]}",
+        run: hands::keys,
+    },
+    Call {
+        method: "POST",
+        path: "/v1/click",
+        about: "Click: {\"x\": 10, \"y\": 20, \"button\": \"left\", \"double\": false}",
+        run: hands::click,
     },
     Call {
         method: "POST",
@@ -137,6 +161,10 @@ fn no_body(request: &Request) -> Result<()> {
         b"" | b"{}" => Ok(()),
         _ => Err(bad("this call takes no body")),
     }
+}
+
+fn done() -> Answer {
+    json(200, &json!({})).into()
 }
 
 #[derive(Deserialize)]

@@ -40,6 +40,11 @@ impl Client {
         ask(place::connect(&self.0)?, &self.0, Some(PATIENCE), method, target, body)?.map_err(|e| self.refused(&e))
     }
 
+    /// Makes a call that takes its time.
+    pub fn call_slowly(&self, target: &str, body: &[u8]) -> Result<Vec<u8>> {
+        self.wait(target, body)?.map_err(|why| anyhow!("`{}`: {why}", self.0.name))
+    }
+
     /// Makes a call that takes its time; an error within is why it was not done in the time that it was given.
     pub fn wait(&self, target: &str, body: &[u8]) -> Result<Result<Vec<u8>, String>> {
         match ask(place::connect(&self.0)?, &self.0, None, "POST", target, body)? {

@@ -177,6 +177,11 @@ impl Seat {
         self.state.lock().inputs.insert(0, input);
     }
 
+    /// Whether the guest listens to a device of this class.
+    pub fn hears(&self, class: Class) -> bool {
+        self.state.lock().find(class).is_some()
+    }
+
     /// What happened at one moment. What is let go goes to the device that it was pressed on.
     pub fn send(&self, events: &[Event]) {
         let mut state = self.state.lock();

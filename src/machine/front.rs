@@ -11,7 +11,6 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Front {
     pub screen: Arc<Screen>,
-    #[expect(dead_code, reason = "calls that press keys will take it")]
     pub seat: Arc<Seat>,
     /// The machine's supervisor does what it is asked in its own time.
     pub notify: Notify,

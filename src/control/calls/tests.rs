@@ -13,16 +13,17 @@ struct Nobody;
 impl Source for Nobody {}
 
 /// A socket with the calls behind it, and no machine.
-struct Rig {
+pub struct Rig {
     path: PathBuf,
     asked: mpsc::Receiver<Wish>,
-    brush: Brush,
+    pub brush: Brush,
+    pub seat: Arc<Seat>,
     ended: Arc<EventFd>,
     _server: Server,
     _dir: tempfile::TempDir,
 }
 
-fn rig() -> Rig {
+pub fn rig() -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.sock");
     let listener = Listener::Unix(UnixListener::bind(&path).unwrap());
@@ -30,28 +31,28 @@ fn rig() -> Rig {
     let (screen, seat) = (Screen::new(), Seat::new());
     let brush = screen.attach(Rank::Early, Weak::<Nobody>::new());
     let notify = Arc::new(move |wish| drop(ask.send(wish)));
-    let front = Front { screen, seat, notify, runs: Arc::new(|| true) };
+    let front = Front { screen, seat: seat.clone(), notify, runs: Arc::new(|| true) };
     let ended = Arc::new(crate::sys::eventfd().unwrap());
     let desk = Desk::new(About::example("a"), front, ended.clone());
     let handler = move |request: &Request, from: &Stream| answer(&desk, request, from);
     let limits = Limits { body: 2 << 20, ..Limits::default() };
     let server = Server::start("test", listener, limits, Arc::new(handler)).unwrap();
-    Rig { path, asked, brush, ended, _server: server, _dir: dir }
+    Rig { path, asked, brush, seat, ended, _server: server, _dir: dir }
 }
 
 impl Rig {
-    fn call(&self, method: &str, target: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    pub fn call(&self, method: &str, target: &str, body: &[u8]) -> (u16, Vec<u8>) {
         let reply = http_call(UnixStream::connect(&self.path).unwrap(), method, target, body).unwrap();
         (reply.status, reply.body)
     }
 
-    fn refused(&self, method: &str, target: &str, body: &[u8]) -> (u16, String) {
+    pub fn refused(&self, method: &str, target: &str, body: &[u8]) -> (u16, String) {
         let (status, body) = self.call(method, target, body);
         let why: serde_json::Value = serde_json::from_slice(&body).unwrap();
         (status, why["error"].as_str().unwrap().to_string())
     }
 
-    fn paint(&self, pixel: u32) -> Vec<u8> {
+    pub fn paint(&self, pixel: u32) -> Vec<u8> {
         let size = Size { width: 4, height: 2 };
         self.brush.show(size);
         self.brush.draw(size.whole(), |_, row| row.fill(pixel));

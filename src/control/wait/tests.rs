@@ -85,3 +85,23 @@ fn who_leaves_is_waited_for_no_longer() {
     drop(there);
     assert!(matches!(waits.join().unwrap(), Seen::Left(_)));
 }
+
+#[test]
+fn a_screen_that_never_rests_does_not_outlast_the_deadline() {
+    let (screen, brush, _) = shown();
+    let done = Arc::new(AtomicU32::new(0));
+    let stop = done.clone();
+    let paints = thread::spawn(move || {
+        let mut pixel = 10;
+        while stop.load(Ordering::SeqCst) == 0 {
+            paint(&brush, pixel);
+            pixel ^= 1;
+        }
+    });
+    let (here, _there) = UnixStream::pair().unwrap();
+    let deadline = Instant::now() + Duration::from_millis(60);
+    let seen = wait(&screen, &reference(9), here.as_fd(), Some(deadline)).unwrap();
+    done.store(1, Ordering::SeqCst);
+    paints.join().unwrap();
+    assert!(matches!(seen, Seen::Late(_)));
+}
