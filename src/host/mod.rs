@@ -8,4 +8,5 @@ pub mod nvram;
 pub mod screen;
 pub mod seat;
 pub mod share;
+pub mod sound;
 pub mod stream;

@@ -15,6 +15,16 @@ impl Timer {
         Ok(timer)
     }
 
+    /// Goes off when it is set.
+    pub fn off() -> io::Result<Timer> {
+        Ok(Timer(TimerFd::new()?))
+    }
+
+    /// It does not go off, and is not readable any more.
+    pub fn cancel(&mut self) -> io::Result<()> {
+        Ok(self.0.clear()?)
+    }
+
     pub fn again(&mut self, time: Duration) -> io::Result<()> {
         Ok(self.0.reset(time, None)?)
     }
