@@ -1,9 +1,31 @@
-//! Builds the self-test guest with the compiler cargo uses, into OUT_DIR/guest.elf.
+//! Builds the self-test guest with the compiler cargo uses, into OUT_DIR/guest.elf, and puts noVNC beside it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
+/// The package that tests/setup keeps, by its name there.
+const NOVNC: &str = "novnc-1.7.0.tgz";
+
 fn main() {
+    guest();
+    novnc();
+}
+
+/// OUT_DIR/novnc.tgz: the package, or nothing, and then `--display web` says what to do.
+fn novnc() {
+    let var = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    ["KILN_CACHE", "XDG_CACHE_HOME"].iter().for_each(|name| println!("cargo::rerun-if-env-changed={name}"));
+    let ours = |cache: PathBuf| cache.join("kiln");
+    let home = || var("HOME").unwrap_or_else(|| "/root".into()).join(".cache");
+    let cache = var("KILN_CACHE").unwrap_or_else(|| ours(var("XDG_CACHE_HOME").unwrap_or_else(home)));
+    let package = cache.join(NOVNC);
+    println!("cargo::rerun-if-changed={}", package.display());
+    let data = std::fs::read(&package).unwrap_or_default();
+    let output = var("OUT_DIR").unwrap_or_else(|| fail("OUT_DIR is not set")).join("novnc.tgz");
+    std::fs::write(&output, data).unwrap_or_else(|e| fail(&format!("write {}: {e}", output.display())));
+}
+
+fn guest() {
     let sources = Path::new("src/selftest/guest");
     println!("cargo::rerun-if-changed={}", sources.display());
     println!("cargo::rerun-if-env-changed=RUSTC");

@@ -12,7 +12,7 @@ macro_rules! displays {
         pub static KINDS: &[&Kind] = &[$(&$module::KIND),*];
     };
 }
-displays![none, vnc];
+displays![none, vnc, web];
 
 /// What a display shows, and where what is typed at it goes.
 #[derive(Clone)]

@@ -23,6 +23,13 @@ pub struct Request {
 pub(super) type Refusal = u16;
 
 impl Request {
+    #[cfg(test)]
+    pub fn for_test(method: &str, path: &str, query: &str, fields: &[(&str, &str)]) -> Request {
+        let (method, path, query) = (method.to_string(), path.to_string(), query.to_string());
+        let fields = fields.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        Request { method, path, query, fields, body: Vec::new(), old: false }
+    }
+
     /// The value of a field that is to be there at most once: `None` also where it is there more often.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut all = self.all(name);

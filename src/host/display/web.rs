@@ -1,0 +1,107 @@
+//! `--display web`: a page that kiln serves itself, with noVNC, which any browser shows; RFB comes to it over a WebSocket.
+//!
+//! Whoever has the link gets in, once: it has a token that is used up by the browser that opens it, which has a cookie
+//! from then on. Other pages in that browser do not get in, nor names that lead here (see `gate`).
+
+mod archive;
+mod gate;
+mod site;
+mod socket;
+
+use super::{Display, Kind, Room};
+use crate::config::values::{Maybe, Switch};
+use crate::host::http::{Limits, Listener, Server};
+use crate::spec;
+use crate::sys::term::Stderr;
+use anyhow::{Context, Result, ensure};
+use site::Site;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::str::FromStr;
+use std::sync::Arc;
+
+spec! {
+    struct Spec {
+        /// Where browsers connect: ADDRESS, ADDRESS:PORT or PORT; without it 127.0.0.1, and a port that is free
+        address: Maybe<Place> = "",
+        /// Whether an address of the network is allowed: what goes over it is not encrypted
+        plain: Switch = "off",
+    }
+}
+
+pub static KIND: Kind = Kind {
+    name: "web",
+    about: "For a browser: kiln serves a page, and prints a link that works once.",
+    options: Spec::OPTIONS,
+    open: |options, room| {
+        let spec = Spec::parse(options)?;
+        let place = spec.address.0.unwrap_or_default();
+        ensure!(
+            place.0.ip().is_loopback() || spec.plain.0,
+            "{} is no address of this host alone, and the page is not encrypted: have it on 127.0.0.1 and come by ssh -L, or say plain=on",
+            place.0.ip()
+        );
+        let web = Web::open(place.0, room)?;
+        let _ = writeln!(Stderr, "kiln: screen at {}", web.link);
+        Ok(Box::new(web))
+    },
+};
+
+/// `ADDRESS[:PORT]` or `PORT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place(SocketAddr);
+
+impl Default for Place {
+    fn default() -> Place {
+        Place((Ipv4Addr::LOCALHOST, 0).into())
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Place, String> {
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        let address = (text.parse().ok())
+            .or_else(|| bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 0)))
+            .or_else(|| text.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
+        address.map(Place).ok_or_else(|| "want ADDRESS, ADDRESS:PORT or PORT".into())
+    }
+}
+
+/// The open page.
+struct Web {
+    site: Arc<Site>,
+    server: Option<Server>,
+    /// For one browser.
+    link: String,
+}
+
+impl Web {
+    fn open(address: SocketAddr, room: &Room) -> Result<Web> {
+        let listener = TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
+        let mut at = listener.local_addr().context("ask for the port")?;
+        if at.ip().is_unspecified() {
+            at.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        let (site, token) = Site::new(room, at.port())?;
+        let site = Arc::new(site);
+        let link = format!("http://{at}/?token={token}");
+        // What a browser asks for has no body.
+        let limits = Limits { body: 0, ..Limits::default() };
+        let server = Server::start("web", Listener::Tcp(listener), limits, site.clone())?;
+        Ok(Web { site, server: Some(server), link })
+    }
+}
+
+impl Display for Web {}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        // Those who look are told why, before their connections are closed.
+        self.site.end();
+        self.server.take();
+    }
+}
+
+#[cfg(test)]
+mod tests;
