@@ -22,6 +22,7 @@ demo: setup
 
 test: setup
 	cargo test
+	cargo test --features window --bin kiln host::display::window
 	cargo build --release
 	tests/lab/test
 
@@ -32,6 +33,7 @@ lint: setup
 	cargo fmt --check
 	rustfmt --check --edition 2024 src/selftest/guest/main.rs tests/bench/disk-guest.rs tests/display/guest.rs
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --features window --all-targets -- -D warnings
 	@! cargo tree --duplicates --depth 0 --prefix none | grep -E '^($(ONCE)) v' || { echo 'lint: error: these crates are in the tree twice; see cargo tree --duplicates' >&2; exit 1; }
 	shellcheck -x -S warning tests/setup tests/display/novnc tests/demo tests/lab/run tests/lab/build tests/lab/rootfs tests/lab/image tests/lab/images/* tests/lab/test tests/lab/setup tests/lab/host/* tests/lab/guest/* tests/lab/cases/*.sh tests/lab/cases/rootfs/*.sh tests/lab/cases/images/*.sh tests/lab/cases/steady/*.sh tests/bench/run tests/bench/disk tests/bench/screen tests/bench/linux tests/bench/linux-guest tests/bench/exec tests/bench/exec-guest .ci/run
 

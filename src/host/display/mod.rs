@@ -12,7 +12,7 @@ macro_rules! displays {
         pub static KINDS: &[&Kind] = &[$(&$module::KIND),*];
     };
 }
-displays![none, vnc, web];
+displays![none, vnc, web, window];
 
 /// What a display shows, and where what is typed at it goes.
 #[derive(Clone)]
