@@ -1,5 +1,6 @@
 //! `--display vnc`: the screen over RFB 3.8 (RFC 6143 and the community's rfbproto), for any VNC viewer.
 
+mod certificate;
 mod door;
 mod encode;
 mod greet;
@@ -7,9 +8,11 @@ mod keys;
 mod line;
 mod listen;
 mod message;
+mod options;
 mod pixel;
 mod pointer;
 mod session;
+mod tls;
 mod update;
 mod wire;
 
@@ -17,32 +20,31 @@ pub use door::Door;
 pub use wire::{Socket, Wire};
 
 use super::{Kind, Room};
-use crate::config::values::Maybe;
-use crate::spec;
 use crate::sys::EventFd;
 use crate::sys::term::Stderr;
 use anyhow::Result;
 use line::Line;
-use listen::{Place, Vnc};
+use listen::Vnc;
+use options::Spec;
 use session::{NOTHING, Session};
 use std::io::Write;
-
-spec! {
-    struct Spec {
-        /// Where viewers connect: ADDRESS, ADDRESS:PORT, PORT, or unix:PATH; without it 127.0.0.1, and the first port from 5900 on that is free
-        address: Maybe<Place> = "",
-    }
-}
 
 pub static KIND: Kind = Kind {
     name: "vnc",
     about: "For a VNC viewer, such as TigerVNC or Remmina.",
     options: Spec::OPTIONS,
     open: |options, room| {
-        let place = Spec::parse(options)?.address.0.unwrap_or_default();
-        anyhow::ensure!(!place.is_far(), "not yet on the network: use an address of this host, such as 127.0.0.1");
-        let vnc = Vnc::open(&place, Door::Open, room)?;
+        let spec = Spec::parse(options)?;
+        let door = spec.door()?;
+        let fingerprint = match &door {
+            Door::Locked(lock) => lock.tls.as_ref().map(|keys| keys.fingerprint.clone()),
+            Door::Open => None,
+        };
+        let vnc = Vnc::open(&spec.place(), door, room)?;
         let _ = writeln!(Stderr, "kiln: screen at {}", vnc.url);
+        if let Some(fingerprint) = fingerprint {
+            let _ = writeln!(Stderr, "kiln: by TLS; the SHA-256 fingerprint of its certificate is {fingerprint}");
+        }
         Ok(Box::new(vnc))
     },
 };

@@ -40,6 +40,15 @@ impl Greeting<'_> {
         Ok(self.need(1)?.first().copied().unwrap_or_default())
     }
 
+    pub fn number(&mut self) -> Result<u32> {
+        Ok(self.need(4)?.iter().fold(0, |all, byte| all << 8 | u32::from(*byte)))
+    }
+
+    /// Lets that time pass, though not beyond the end of the guest.
+    pub fn pause(&mut self, time: Duration) -> Result<()> {
+        self.line.wait(self.stop, false, None, Some(time)).map(drop)
+    }
+
     pub fn put(&mut self, bytes: &[u8]) {
         self.line.out().extend_from_slice(bytes);
     }

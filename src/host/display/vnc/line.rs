@@ -113,7 +113,10 @@ impl Line {
     pub fn need(&mut self, len: usize, until: Instant, stop: &EventFd) -> Result<Vec<u8>> {
         while self.inbox.len() < len {
             self.push()?;
-            if self.receive()? || self.inbox.len() >= len {
+            let more = self.receive()?;
+            // Under TLS what is read may have to be answered at once.
+            self.push()?;
+            if more || self.inbox.len() >= len {
                 continue;
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -139,6 +142,13 @@ impl Line {
             self.push()?;
         }
         Ok(())
+    }
+
+    /// Puts another wire around the wire. What came before it must have been understood: nobody may slip in words
+    /// ahead of an encrypted session.
+    pub fn wrap(self, wrap: impl FnOnce(Box<dyn Wire>) -> Result<Box<dyn Wire>>) -> Result<Line> {
+        ensure!(self.inbox.is_empty() && self.backlog() == 0, "it spoke out of turn");
+        Ok(Line::new(wrap(self.wire)?))
     }
 
     pub fn near(&self) -> bool {

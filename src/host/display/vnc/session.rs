@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
             viewer,
             hands: Hands::new(&room.seat),
             pointer: Pointer::default(),
-            keys: Keys::default(),
+            keys: Keys::new(&room.seat),
             encoder: Encoder::new(),
             can: BTreeSet::new(),
             wish: Wish::default(),

@@ -1,4 +1,5 @@
 mod client;
+mod door;
 mod encode;
 mod hostile;
 
@@ -48,6 +49,7 @@ struct Served {
     brush: Brush,
     device: Arc<Device>,
     stop: Arc<EventFd>,
+    door: Door,
     threads: Lock<Vec<JoinHandle<Result<()>>>>,
 }
 
@@ -60,15 +62,15 @@ impl Served {
         brush.show(SIZE);
         brush.draw(SIZE.whole(), paint);
         let (stop, threads) = (Arc::new(eventfd().unwrap()), Lock::default());
-        Served { room, brush, device, stop, threads }
+        Served { room, brush, device, stop, door: Door::Open, threads }
     }
 
     fn connect(&self) -> UnixStream {
         let (near, far) = UnixStream::pair().unwrap();
         far.set_nonblocking(true).unwrap();
         near.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let (room, stop) = (self.room.clone(), self.stop.clone());
-        let live = move || serve(Box::new(Socket::new(far, true)), &room, &Door::Open, &stop);
+        let (room, door, stop) = (self.room.clone(), self.door.clone(), self.stop.clone());
+        let live = move || serve(Box::new(Socket::new(far, true)), &room, &door, &stop);
         self.threads.lock().push(std::thread::spawn(live));
         near
     }
@@ -346,6 +348,15 @@ fn keys_and_buttons_arrive_and_are_let_go() {
     client.send(&[255, 0, 0, 1, 0, 0, 0, 0x71, 0, 0, 0, 0x1e]);
     wait();
     assert_eq!(*keyboard.events.lock(), [Event::Key { code: 30, down: true }]);
+    // By its symbol: a plus takes Shift.
+    keyboard.events.lock().clear();
+    client.send(&[4, 1, 0, 0, 0, 0, 0, b'+']);
+    wait();
+    let shifted = keyboard.events.lock().clone();
+    assert_eq!(shifted[..2], [Event::Key { code: 42, down: true }, Event::Key { code: 13, down: true }]);
+    client.send(&[4, 0, 0, 0, 0, 0, 0, b'+']);
+    wait();
+    keyboard.events.lock().clear();
     client.send(&[5, 1, 0, 9, 0xff, 0xff]);
     wait();
     let expected = [Event::MoveTo { x: 9, y: 239, screen: SIZE }, Event::Button { button: Button::Left, down: true }];
@@ -361,6 +372,26 @@ fn keys_and_buttons_arrive_and_are_let_go() {
     drop(client);
     wait();
     wait();
-    assert_eq!(keyboard.events.lock()[1..], [Event::Key { code: 30, down: false }]);
+    assert_eq!(*keyboard.events.lock(), [Event::Key { code: 30, down: false }]);
     assert_eq!(*tablet.events.lock(), [Event::Button { button: Button::Forward, down: false }]);
+}
+
+#[test]
+fn changes_in_many_places_arrive_as_few_rectangles() {
+    for kinds in KINDS {
+        let served = Served::new();
+        let large = Size { width: 2048, height: 1024 };
+        served.brush.show(large);
+        let mut client = served.client();
+        client.encodings(kinds);
+        client.request(false);
+        client.update();
+        // A chessboard: 65536 places that do not touch.
+        served.brush.draw(large.whole(), |y, row| {
+            row.iter_mut().enumerate().for_each(|(x, p)| *p = ((x as u32 / 16 + y) & 1) * 0xffffff);
+        });
+        client.request(true);
+        client.update();
+        served.expect(&client);
+    }
 }

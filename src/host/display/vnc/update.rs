@@ -31,7 +31,7 @@ pub mod encoding {
 const KIND: u8 = 0;
 /// The number of rectangles that stands for as many as there are before LastRect.
 const MANY: u16 = u16::MAX;
-/// More rectangles than that are merged into larger ones.
+/// More rectangles than that are sent as one around all of them, cut into pieces, of which there are not so many.
 const MOST: usize = 4096;
 /// Changes of size that a client has asked for and not been answered, at the most.
 const MOST_REPLIES: usize = 64;
@@ -113,6 +113,10 @@ impl Update {
     /// Begins with these parts of the picture, and all that may go with them.
     pub fn begin(&mut self, rects: &[Rect], wish: Wish, can: &BTreeSet<i32>, format: Format, out: &mut Vec<u8>) {
         self.rects = encode::cut(wish, &merged(rects)).into();
+        if self.rects.len() > MOST {
+            let all = rects.iter().copied().reduce(Rect::around);
+            self.rects = encode::cut(wish, all.as_slice()).into();
+        }
         self.wish = wish;
         self.going = true;
         let cursor = self.cursor_due(can);
@@ -204,7 +208,7 @@ fn merged(rects: &[Rect]) -> Vec<Rect> {
                 None => merged.push(rect),
             }
         }
-        if merged.len() <= MOST / 4 || slack > 1 << 40 {
+        if merged.len() <= MOST / 8 || slack > 1 << 30 {
             return merged;
         }
         slack *= 16;
