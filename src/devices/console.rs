@@ -90,22 +90,24 @@ impl FromStr for Names {
     }
 }
 
-struct Port {
+pub struct Port {
     name: String,
     stream: Arc<dyn Stream>,
     /// Input that was taken from the stream and not yet given to the driver.
     held: Vec<u8>,
     /// Somebody in the guest has it open; input waits until then.
     open: bool,
+    /// A driver that knows of several ports is not told of it.
+    hidden: bool,
 }
 
 impl Port {
-    fn new(name: &str, stream: Arc<dyn Stream>) -> Port {
-        Port { name: name.to_string(), stream, held: Vec::new(), open: false }
+    pub fn new(name: &str, stream: Arc<dyn Stream>) -> Port {
+        Port { name: name.to_string(), stream, held: Vec::new(), open: false, hidden: false }
     }
 }
 
-struct Console {
+pub struct Console {
     /// Number 0 is the console.
     ports: Vec<Port>,
     /// Control messages to the driver; none without MULTIPORT.
@@ -128,6 +130,13 @@ impl Console {
     fn new(ports: Vec<Port>) -> Console {
         let size = ports.first().and_then(|p| p.stream.size());
         Console { ports, control: None, size, bell: None }
+    }
+
+    /// Without a console: named ports alone.
+    pub fn without(mut ports: Vec<Port>) -> Console {
+        let console = Port { hidden: true, ..Port::new("", stream::nowhere()) };
+        ports.insert(0, console);
+        Console::new(ports)
     }
 
     fn role(&self, queue: usize) -> Role {

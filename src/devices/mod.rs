@@ -19,7 +19,7 @@ macro_rules! devices {
         pub static KINDS: &[&Kind] = &[$(&$module::KIND),*];
     };
 }
-devices![console, disk, fs, gpu, input, net, rng, sound];
+devices![clipboard, console, disk, fs, gpu, input, net, rng, sound];
 
 /// What the machine lends a device while it is built.
 pub struct Host {

@@ -1,5 +1,6 @@
 //! Host ends: what devices are made of on the host side. Knows nothing of virtio.
 
+pub mod clipboard;
 pub mod display;
 pub mod http;
 pub mod image;

@@ -1,5 +1,5 @@
 //! Who sits in front of the machine: keys and pointer of all who look, on their way to the input devices that the guest
-//! has drivers for.
+//! has drivers for; and the clipboard that they share with it.
 #![allow(dead_code, reason = "until all the devices and displays are there")]
 
 pub mod keymap;
@@ -7,6 +7,7 @@ mod waiting;
 
 pub use waiting::Waiting;
 
+use super::clipboard::Clipboard;
 use super::screen::Size;
 use crate::sys::Lock;
 use keymap::Layout;
@@ -91,6 +92,7 @@ pub trait Input: Send + Sync {
 #[derive(Default)]
 pub struct Seat {
     state: Lock<State>,
+    clipboard: Arc<Clipboard>,
 }
 
 #[derive(Default)]
@@ -146,6 +148,11 @@ impl State {
 impl Seat {
     pub fn new() -> Arc<Seat> {
         Arc::default()
+    }
+
+    /// What those who sit there share with the guest.
+    pub fn clipboard(&self) -> &Arc<Clipboard> {
+        &self.clipboard
     }
 
     /// What is printed on the keys of the guest's keyboard, as the guest understands it.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches};
 
 /// What a guest with a screen has unless it was given others of the kind.
-const DEVICES: &[(&str, &[&str])] = &[("gpu", &[""]), ("input", &["keyboard", "tablet"])];
+const DEVICES: &[(&str, &[&str])] = &[("gpu", &[""]), ("input", &["keyboard", "tablet"]), ("clipboard", &[""])];
 
 pub fn flag() -> Arg {
     let kinds = KINDS.iter().map(|kind| {

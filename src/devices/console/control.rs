@@ -86,11 +86,12 @@ impl Control {
 
     fn hear(&mut self, id: u32, event: u16, value: u16, ports: &mut [Port], turned: &mut Vec<usize>) {
         if event == DEVICE_READY && value == 1 {
-            (0..ports.len() as u32).for_each(|id| self.say(id, DEVICE_ADD, 1, &[]));
+            let there = (0u32..).zip(ports.iter()).filter(|(_, port)| !port.hidden);
+            there.for_each(|(id, _)| self.say(id, DEVICE_ADD, 1, &[]));
             return;
         }
         let number = id as usize;
-        let Some(port) = ports.get_mut(number) else {
+        let Some(port) = ports.get_mut(number).filter(|port| !port.hidden) else {
             return log::debug!("console: event {event} for port {id}, which does not exist");
         };
         match (event, value) {

@@ -63,7 +63,7 @@ pub fn open(spec: &str, owner: &str, notify: &Notify) -> Result<Arc<dyn Stream>>
     };
     match (kind, value) {
         ("stdio", None) => stdio::open(owner, notify),
-        ("none" | "null", None) => Ok(Arc::new(Nowhere)),
+        ("none" | "null", None) => Ok(nowhere()),
         ("pty", None) => Ok(pty::open(owner)?),
         ("file", Some(path)) if !path.is_empty() => file::append(Path::new(path)),
         ("unix", Some(path)) if !path.is_empty() => Ok(unix::listen(Path::new(path))?),
@@ -79,7 +79,11 @@ pub fn open_console(spec: &str, owner: &str, notify: &Notify) -> Result<Arc<dyn 
     Ok(Arc::new(panic::PanicWatch::new(open(spec, owner, notify)?, notify.clone())))
 }
 
-/// Takes everything, gives nothing.
+/// One that takes everything and gives nothing.
+pub fn nowhere() -> Arc<dyn Stream> {
+    Arc::new(Nowhere)
+}
+
 struct Nowhere;
 
 impl Stream for Nowhere {
