@@ -17,6 +17,7 @@ use crate::sys::{EventFd, Lock, eventfd, fd};
 use crate::virtio::{Chain, ConfigSpace, Device, Io, Queue};
 use anyhow::{Context, Result};
 use evdev::Wire;
+use std::collections::VecDeque;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ pub static KIND: Kind = Kind {
         let bell = eventfd().context("create an eventfd")?;
         let desk = Arc::new(Desk { class, state: Lock::default(), bell });
         host.seat.attach(desk.clone());
-        Ok(Built::virtio(Evdev { desk, select: (0, 0) }))
+        Ok(Built::virtio(Evdev { desk, select: (0, 0), spare: VecDeque::new() }))
     },
     sample: "tablet",
 };
@@ -121,26 +122,24 @@ struct Evdev {
     desk: Arc<Desk>,
     /// `select` and `subsel`: what the configuration space shows.
     select: (u8, u8),
-}
-
-/// A whole report into as many buffers; false, and nothing has happened: the driver has given too few.
-fn deliver(queue: &mut Queue, report: &[Wire]) -> Result<bool> {
-    let mut chains: Vec<Chain> = Vec::with_capacity(report.len());
-    while chains.len() < report.len() {
-        let Some(chain) = queue.pop()? else {
-            chains.iter().for_each(|_| queue.undo_pop());
-            return Ok(false);
-        };
-        chains.push(chain);
-    }
-    for (chain, event) in chains.iter_mut().zip(report) {
-        let n = chain.put(event);
-        queue.push(chain, n as u32)?;
-    }
-    Ok(true)
+    /// Buffers of the driver that were not enough for a report yet.
+    spare: VecDeque<Chain>,
 }
 
 impl Evdev {
+    /// A whole report into as many buffers; false, and nothing is told: the driver has given too few.
+    fn deliver(&mut self, queue: &mut Queue, report: &[Wire]) -> Result<bool> {
+        while self.spare.len() < report.len() {
+            let Some(chain) = queue.pop()? else { return Ok(false) };
+            self.spare.push_back(chain);
+        }
+        for (event, mut chain) in report.iter().zip(self.spare.drain(..report.len())) {
+            let n = chain.put(event);
+            queue.push(&chain, n as u32)?;
+        }
+        Ok(true)
+    }
+
     /// Gives the driver what waits, as far as there are buffers.
     fn report(&mut self, io: &mut Io) -> Result<()> {
         let Some(queue) = io.queues.get_mut(EVENTS).filter(|q| q.ready()) else { return Ok(()) };
@@ -151,7 +150,7 @@ impl Evdev {
             let Some(event) = next else { break };
             let report = evdev::report(event);
             // A ring that never holds a whole report gets none.
-            let done = report.len() > usize::from(queue.size()) || deliver(queue, &report)?;
+            let done = report.len() > usize::from(queue.size()) || self.deliver(queue, &report)?;
             if done {
                 self.desk.state.lock().waiting.remove(event);
                 any = true;
@@ -178,6 +177,7 @@ impl Evdev {
     }
 
     fn stop(&mut self) {
+        self.spare.clear();
         *self.desk.state.lock() = State::default();
     }
 }
