@@ -13,7 +13,6 @@ use crate::sys::Lock;
 use keymap::Layout;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What people do. Keys are Linux's codes (linux/input-event-codes.h, `KEY_*`), which name the place of a key and not
 /// what is printed on it.
@@ -268,19 +267,6 @@ impl Hands {
             }
         }
         self.seat.send(events);
-    }
-
-    /// Sends events one after the other, as fast as the guest's keyboard takes them: each has a fifth of a second for that.
-    pub fn play(&mut self, events: &[Event]) {
-        for event in events {
-            self.send(&[*event]);
-            for _ in 0..100 {
-                if self.seat.settled() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
     }
 
     /// Lets everything go.
