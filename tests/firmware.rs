@@ -105,7 +105,16 @@ fn seabios_has_a_screen() {
     let disk = file(&dir, "disk.img", &disk());
     let log = dir.path().join("log");
     let mut command = kiln();
-    command.arg("run").arg(&disk).args(["--gpu", "--firmware", "seabios", "--debug-exit", "0xf4", "--timeout", "300s"]);
+    command.arg("run").arg(&disk).args([
+        "--gpu",
+        "1280x800",
+        "--firmware",
+        "seabios",
+        "--debug-exit",
+        "0xf4",
+        "--timeout",
+        "300s",
+    ]);
     let o = command.arg("--firmware-log").arg(&log).output().unwrap();
     let said = std::fs::read_to_string(&log).unwrap();
     assert_eq!(o.status.code(), Some(0x15 << 1 | 1), "{}\n{said}", stderr(&o));

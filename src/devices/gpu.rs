@@ -32,7 +32,7 @@ pub static KIND: Kind = Kind {
     name: "gpu",
     about: "A screen, with hardware that draws on it.",
     options: Spec::OPTIONS,
-    bare: true,
+    bare: false,
     build: |options, host| {
         let spec = Spec::parse(options)?;
         ensure!(!host.screen.has(Rank::Driver), "a machine has one screen; leave one of the two out");

@@ -58,7 +58,7 @@ pub static KIND: Kind = Kind {
     name: "sound",
     about: "A sound card: what the guest plays is heard on the host, or goes to a WAV file.",
     options: Spec::OPTIONS,
-    bare: true,
+    bare: false,
     build: |options, _host| {
         let spec = Spec::parse(options)?;
         let (sink, offer) = spec.sink()?;

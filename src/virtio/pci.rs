@@ -326,6 +326,7 @@ fn class(id: u32) -> Class {
         2 => Class(0x01, 0x80, 0),
         3 => Class(0x07, 0x80, 0),
         16 => Class(0x03, 0x80, 0),
+        25 => Class(0x04, 0x01, 0),
         _ => Class(0x00, 0xff, 0),
     }
 }
