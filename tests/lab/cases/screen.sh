@@ -15,7 +15,8 @@ gpu() {
     desktop "$kernel" --gpu 1024x600 "$@" \
         --append 'quiet kiln.run="cd /sys/class/drm/card*-Virtual-1; cat status; head -n 1 modes; wc -c edid; cat /proc/fb; cat /sys/class/graphics/fb0/virtual_size; yes | head -c 2457600 >/dev/fb0; head -c 2457600 /dev/fb0 | tr -d y | wc -l"'
     says 'virtio_gpudrmfb'
-    for line in connected 1024x600 '128 edid' 1024,600 1228800; do
+    # The console's cursor may stand where the program drew.
+    for line in connected 1024x600 '128 edid' 1024,600 '1228\(800\|544\)'; do
         grep -qx "$line.\?" console || fail "the guest did not say $line"
     done
 }
@@ -31,7 +32,7 @@ sound() {
     heard=$(tail -c +45 heard.wav | tr -cd '\371' | wc -c)
     echo "$(wc -c <heard.wav) bytes, $heard samples"
     # The kernel rounds where it resamples.
-    [ "$heard" -gt 95000 ] && [ "$heard" -lt 97000 ] || fail "of 96000 samples $heard are in the file"
+    if [ "$heard" -lt 95000 ] || [ "$heard" -gt 97000 ]; then fail "of 96000 samples $heard are in the file"; fi
 }
 
 it "virtio-gpu, generic-6.1" gpu generic-6.1
