@@ -106,7 +106,7 @@ fn seabios_has_a_screen() {
     let log = dir.path().join("log");
     let mut command = kiln();
     command.arg("run").arg(&disk).args([
-        "--gpu",
+        "--gpu=1280x800",
         "1280x800",
         "--firmware",
         "seabios",
