@@ -35,7 +35,7 @@ lint: setup
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --features window --all-targets -- -D warnings
 	@! cargo tree --duplicates --depth 0 --prefix none | grep -E '^($(ONCE)) v' || { echo 'lint: error: these crates are in the tree twice; see cargo tree --duplicates' >&2; exit 1; }
-	shellcheck -x -S warning tests/setup tests/display/novnc tests/demo tests/lab/run tests/lab/build tests/lab/rootfs tests/lab/image tests/lab/images/* tests/lab/test tests/lab/setup tests/lab/host/* tests/lab/guest/* tests/lab/cases/*.sh tests/lab/cases/rootfs/*.sh tests/lab/cases/images/*.sh tests/lab/cases/steady/*.sh tests/bench/run tests/bench/disk tests/bench/screen tests/bench/linux tests/bench/linux-guest tests/bench/exec tests/bench/exec-guest .ci/run
+	shellcheck -x -S warning tests/setup tests/display/novnc tests/display/vncdotool tests/demo tests/lab/run tests/lab/build tests/lab/rootfs tests/lab/image tests/lab/images/* tests/lab/test tests/lab/setup tests/lab/host/* tests/lab/guest/* tests/lab/cases/*.sh tests/lab/cases/rootfs/*.sh tests/lab/cases/images/*.sh tests/lab/cases/steady/*.sh tests/bench/run tests/bench/disk tests/bench/screen tests/bench/linux tests/bench/linux-guest tests/bench/exec tests/bench/exec-guest .ci/run
 
 bench: setup
 	tests/bench/run

@@ -56,7 +56,7 @@ fn words(text: String) -> Vec<String> {
 fn kiln_words(kiln: &str, guest: &str, dir: &Path) -> Vmm {
     let socket = dir.join("kiln.vnc");
     let words = words(format!(
-        "{kiln} run {guest} --memory 256M --serial stdio --debug-exit 0xf4 --gpu size={WIDTH}x{HEIGHT} --display vnc=unix:{}",
+        "{kiln} run {guest} --memory 256M --serial stdio --debug-exit 0xf4 --gpu=size={WIDTH}x{HEIGHT} --display vnc=unix:{}",
         socket.display()
     ));
     Vmm { name: "kiln", words, append: "--append", socket }

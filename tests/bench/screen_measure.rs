@@ -86,7 +86,10 @@ impl Vm<'_> {
 
     fn client(&self, encoding: i32) -> io::Result<Client> {
         let wire = UnixStream::connect(&self.vmm.socket)?;
-        Client::open(Box::new(wire), &[encoding, rfb::COPY_RECT, rfb::CURSOR, rfb::DESKTOP_SIZE, rfb::LAST_RECT])
+        Client::open(
+            Box::new(wire),
+            &[encoding, rfb::COPY_RECT, rfb::CURSOR, rfb::DESKTOP_SIZE, rfb::LAST_RECT, rfb::EXTENDED_KEY],
+        )
     }
 
     /// The whole picture; an idle while; then some changes, one at a time.
@@ -101,8 +104,8 @@ impl Vm<'_> {
         for change in 0..15u64 {
             // Changes come when they like, not in step with anybody's clock.
             std::thread::sleep(Duration::from_millis(100 + (change * 37 + round as u64 * 13) % 50));
-            client.key(0x61, true)?;
-            client.key(0x61, false)?;
+            client.extended_key(0x61, 0x1e, true)?;
+            client.extended_key(0x61, 0x1e, false)?;
             self.picture += 1;
             while !shows(&client, self.picture) {
                 if client.next()? {

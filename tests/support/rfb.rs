@@ -24,6 +24,7 @@ pub const EXTENDED_DESKTOP_SIZE: i32 = -308;
 /// What carries it.
 pub trait Wire: Read + Write + Send {
     fn set_patience(&self, time: Duration) -> io::Result<()>;
+    fn set_write_patience(&self, time: Duration) -> io::Result<()>;
     fn twin(&self) -> io::Result<Box<dyn Wire>>;
 }
 
@@ -31,6 +32,9 @@ impl Wire for TcpStream {
     fn set_patience(&self, time: Duration) -> io::Result<()> {
         self.set_nodelay(true)?;
         self.set_read_timeout(Some(time))
+    }
+    fn set_write_patience(&self, time: Duration) -> io::Result<()> {
+        self.set_write_timeout(Some(time))
     }
     fn twin(&self) -> io::Result<Box<dyn Wire>> {
         Ok(Box::new(self.try_clone()?))
@@ -40,6 +44,9 @@ impl Wire for TcpStream {
 impl Wire for UnixStream {
     fn set_patience(&self, time: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(time))
+    }
+    fn set_write_patience(&self, time: Duration) -> io::Result<()> {
+        self.set_write_timeout(Some(time))
     }
     fn twin(&self) -> io::Result<Box<dyn Wire>> {
         Ok(Box::new(self.try_clone()?))
@@ -66,8 +73,10 @@ pub struct Client {
     /// 0x00RRGGBB, rows from the top.
     pub pixels: Vec<u32>,
     pub cursor: Option<Pointer>,
-    /// Status and size of the last ExtendedDesktopSize.
-    pub resized: Option<(u16, u32, u32)>,
+    /// An ExtendedDesktopSize has told of the size.
+    pub told: bool,
+    /// What was said to our wishes for a size: 0 done, 4 passed on, else why not.
+    pub answers: Vec<u16>,
     /// FramebufferUpdates, and rectangles with pixels in them.
     pub updates: u64,
     pub rects: u64,
@@ -128,7 +137,8 @@ impl Client {
             height: 0,
             pixels: Vec::new(),
             cursor: None,
-            resized: None,
+            told: false,
+            answers: Vec::new(),
             updates: 0,
             rects: 0,
         };
@@ -225,7 +235,10 @@ impl Client {
                 EXTENDED_DESKTOP_SIZE => {
                     let [screens, ..] = read::<4>(&mut self.input)?;
                     io::copy(&mut (&mut self.input).take(u64::from(screens) * 16), &mut io::sink())?;
-                    self.resized = Some((y, width.into(), height.into()));
+                    self.told = true;
+                    if x == 1 {
+                        self.answers.push(y);
+                    }
                     if y == 0 && (self.width, self.height) != (width.into(), height.into()) {
                         self.set_size(width, height);
                     }
