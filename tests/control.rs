@@ -25,8 +25,12 @@ impl Place {
 
     /// Runs a guest that prints `up` and stays; returns when it has.
     fn start(&self, args: &[&str]) -> Running {
-        let mut code = print("up\n");
-        code.extend(HALT);
+        self.start_with(&[], args)
+    }
+
+    /// The same, which does something before.
+    fn start_with(&self, first: &[u8], args: &[&str]) -> Running {
+        let code = [first, &print("up\n"), &HALT].concat();
         let path = file(&self.0, "guest.elf", &guest(&code));
         let mut command = self.kiln();
         command.arg("run").arg(path).args(["--memory", "16M", "--timeout", "120s"]).args(args);
@@ -155,6 +159,77 @@ fn a_place_that_cannot_be_used_stops_only_who_asks_for_a_name() {
     assert_eq!(o.status.code(), Some(125));
     assert!(stderr(&o).contains("no directory"), "{}", stderr(&o));
     assert!(stderr(&place.says(&["ps"])).contains("no directory"));
+}
+
+/// The early framebuffer of a machine with nothing but the devices of `--display`.
+const FRAMEBUFFER: u32 = 0xc100_0000;
+const SCREEN: (u32, u32) = (1280, 800);
+
+/// mov edi, FRAMEBUFFER; mov ecx, pixels; mov eax, colour; rep stosd
+fn paint(colour: u32) -> Vec<u8> {
+    let word = |op: u8, value: u32| [&[op][..], &value.to_le_bytes()].concat();
+    [word(0xbf, FRAMEBUFFER), word(0xb9, SCREEN.0 * SCREEN.1), word(0xb8, colour), vec![0xf3, 0xab]].concat()
+}
+
+/// A picture in which only the pixels of the first row count.
+fn first_row(red: u8, green: u8, blue: u8) -> Vec<u8> {
+    let (mut bytes, pixels) = (Vec::new(), (SCREEN.0 * SCREEN.1) as usize);
+    let mut encoder = png::Encoder::new(&mut bytes, SCREEN.0, SCREEN.1);
+    encoder.set_color(png::ColorType::Rgba);
+    let data: Vec<u8> = (0..pixels).flat_map(|at| [red, green, blue, if at < 1280 { 255 } else { 0 }]).collect();
+    encoder.write_header().unwrap().write_image_data(&data).unwrap();
+    bytes
+}
+
+#[test]
+fn a_script_sees_what_the_guest_draws() {
+    if !have_kvm("a script sees") {
+        return;
+    }
+    let place = place();
+    let right = file(&place.0, "right.png", &first_row(0x12, 0x34, 0x56)).display().to_string();
+    let wrong = file(&place.0, "wrong.png", &first_row(0x12, 0x34, 0x57)).display().to_string();
+    let shot = place.0.path().join("shot.png").display().to_string();
+    let running = place.start_with(&paint(0xff12_3456), &["--name", "desk", "--display", "none"]);
+    assert_eq!(place.ps()[0]["screen"]["width"], 1280);
+    let o = place.says(&["screenshot", "desk", &shot, "--await-screen", &right]);
+    assert_eq!((o.status.code(), stderr(&o)), (Some(0), String::new()));
+    let reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&shot).unwrap())).read_info();
+    let mut reader = reader.unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    assert_eq!(pixels, [0x12, 0x34, 0x56].repeat((SCREEN.0 * SCREEN.1) as usize));
+
+    std::fs::remove_file(&shot).unwrap();
+    let o = place.says(&["screenshot", "desk", &shot, "--await-screen", &wrong, "--timeout", "100ms"]);
+    assert_eq!(o.status.code(), Some(124));
+    assert!(stderr(&o).contains("wrong.png") && stderr(&o).contains("100.00 percent"), "{}", stderr(&o));
+    assert!(Path::new(&shot).exists(), "what was there instead is to be looked at");
+    let o = place.says(&["screenshot", "desk", "-", "--await-screen", &format!("{wrong},100")]);
+    assert_eq!(o.status.code(), Some(0));
+    assert!(o.stdout.starts_with(b"\x89PNG"));
+    drop(running);
+}
+
+#[test]
+fn a_guest_is_ended_when_its_screen_is_as_expected() {
+    if !have_kvm("a guest is ended") {
+        return;
+    }
+    let place = place();
+    let right = file(&place.0, "right.png", &first_row(0x12, 0x34, 0x56)).display().to_string();
+    let run = |code: &[u8], args: &[&str]| {
+        let kernel = file(&place.0, "paint.elf", &guest(code)).display().to_string();
+        let all = ["run", &kernel, "--memory", "16M", "--display", "none", "--await-screen", &right, "--timeout"];
+        let o = place.says(&[&all[..], args].concat());
+        (o.status.code(), stderr(&o))
+    };
+    let stays = |colour| [&paint(colour)[..], &HALT].concat();
+    assert_eq!(run(&stays(0x12_3456), &["60s"]), (Some(0), String::new()));
+    let (status, why) = run(&stays(0x12_3455), &["1s"]);
+    assert_eq!((status, why.contains("100.00 percent") && why.contains("--timeout")), (Some(124), true), "{why}");
+    let (status, why) = run(&[&out(0xcf9, 6)[..], &HALT].concat(), &["60s", "--reboot", "exit"]);
+    assert_eq!((status, why.contains("right.png")), (Some(1), true), "it ended without: {why}");
 }
 
 #[test]

@@ -60,10 +60,10 @@ impl Places {
 
     /// Listens under this name; without one under our process number.
     pub fn bind(&self, name: Option<&str>) -> Result<(UnixListener, Held)> {
-        let name = name.map_or_else(|| std::process::id().to_string(), str::to_string);
-        if let Ok((_, place)) = self.named(&name) {
+        if let Some(Ok(Some((_, place)))) = name.map(|name| self.named(name)) {
             bail!("a machine of this name is running ({}); choose another", place.path.display());
         }
+        let name = name.map_or_else(|| std::process::id().to_string(), str::to_string);
         let dir = self.0.first().context("there is no place for a control socket")?;
         let locked = made(dir)?;
         // While it is locked nobody else takes a socket for stale.
@@ -77,10 +77,7 @@ impl Places {
     /// Where machines seem to be, by name. Errors on a directory that others may have put something into.
     pub fn all(&self) -> Result<Vec<Place>> {
         let mut found = Vec::new();
-        for dir in &self.0 {
-            if dir.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-                continue;
-            }
+        for dir in self.0.iter().filter(|dir| !is_missing(dir)) {
             checked(dir)?;
             let entries = dir.read_dir().with_context(|| format!("read {}", dir.display()))?;
             let sockets = entries.take(MOST).flatten().filter(|e| e.file_type().is_ok_and(|kind| kind.is_socket()));
@@ -98,19 +95,29 @@ impl Places {
         places.into_iter().filter(|place| connect(place).is_ok()).map(|place| place.name).collect()
     }
 
-    fn named(&self, name: &str) -> Result<(UnixStream, Place)> {
-        for place in self.all()?.into_iter().filter(|place| place.name == name) {
+    /// The machine of this name, if there is one.
+    fn named(&self, name: &str) -> Result<Option<(UnixStream, Place)>> {
+        if name.parse::<Name>().is_err() {
+            // It would lead elsewhere.
+            return Ok(None);
+        }
+        for dir in self.0.iter().filter(|dir| !is_missing(dir)) {
+            checked(dir)?;
+            let place = Place { name: name.to_string(), path: dir.join(format!("{name}{SUFFIX}")) };
             match connect(&place) {
                 Err(e) if e.downcast_ref::<io::Error>().is_some() => {}
-                other => return other.map(|socket| (socket, place)),
+                other => return other.map(|socket| Some((socket, place))),
             }
         }
-        bail!("no machine called `{name}` is running{}", self.others())
+        Ok(None)
     }
 
     /// Connects to the machine of this name, or of the process of this number.
     pub fn find(&self, name: &str) -> Result<(UnixStream, Place)> {
-        let Ok(pid) = name.parse::<u32>() else { return self.named(name) };
+        let Ok(pid) = name.parse::<u32>() else {
+            let found = self.named(name)?;
+            return found.with_context(|| format!("no machine called `{name}` is running{}", self.others()));
+        };
         for place in self.all()? {
             let Ok(socket) = connect(&place) else { continue };
             let peer = crate::sys::socket::peer(socket.as_fd());
@@ -126,6 +133,10 @@ impl Places {
         let names = self.names();
         if names.is_empty() { "; none is".to_string() } else { format!("; there are: {}", names.join(", ")) }
     }
+}
+
+fn is_missing(dir: &Path) -> bool {
+    dir.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
 }
 
 fn is_ours(dir: &Path) -> bool {

@@ -3,12 +3,14 @@ use crate::host::seat::{Button, Class, Event, Input};
 use crate::sys::Lock;
 use proptest::prelude::*;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A device that keeps what it is given.
 struct Device {
     class: Class,
     ready: AtomicBool,
+    /// It says that many times that the guest has not been told yet.
+    slow: AtomicU32,
     got: Lock<Vec<Event>>,
 }
 
@@ -19,14 +21,18 @@ impl Input for Device {
     fn ready(&self) -> bool {
         self.ready.load(Ordering::SeqCst)
     }
+    fn settled(&self) -> bool {
+        self.slow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err()
+    }
     fn put(&self, events: &[Event]) {
+        assert_eq!(self.slow.load(Ordering::SeqCst), 0, "it is given more than it takes");
         self.got.lock().extend(events);
     }
 }
 
 impl Device {
     fn on(rig: &Rig, class: Class) -> Arc<Device> {
-        let device = Arc::new(Device { class, ready: true.into(), got: Lock::default() });
+        let device = Arc::new(Device { class, ready: true.into(), slow: 0.into(), got: Lock::default() });
         rig.seat.attach(device.clone());
         device
     }
@@ -75,6 +81,16 @@ fn chords_are_pressed_one_after_the_other() {
     assert_eq!(keyboard.take(), expected);
     assert_eq!(rig.refused("POST", "/v1/keys", br#"{"keys": ["enter", "hyperspace"]}"#).0, 400);
     assert!(keyboard.take().is_empty());
+}
+
+#[test]
+fn a_slow_guest_is_given_time() {
+    let (rig, keyboard, _) = desk();
+    keyboard.slow.store(3, Ordering::SeqCst);
+    // The first event finds it busy; nothing is sent before it is not.
+    let events = r#"{"events": ["let-go", {"down": "a"}, {"up": "a"}]}"#;
+    assert_eq!(rig.call("POST", "/v1/input", events.as_bytes()).0, 200);
+    assert_eq!(keyboard.take(), stroke(30));
 }
 
 #[test]
