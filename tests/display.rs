@@ -102,8 +102,8 @@ fn what_is_typed_arrives_at_ps2_where_nothing_else_listens() {
 }
 
 #[test]
-fn a_vnc_client_sees_and_points() {
-    if !have_kvm("a_vnc_client_sees_and_points") {
+fn a_vnc_client_sees_types_and_points() {
+    if !have_kvm("a_vnc_client_sees_types_and_points") {
         return;
     }
     let mut vm = Vm::start(&["--display", "vnc"], "early=2 input idle");
@@ -112,7 +112,11 @@ fn a_vnc_client_sees_and_points() {
     let output = vncdo(&server, &["--nocursor", "capture", picture.to_str().unwrap()]);
     assert!(output.status.success(), "{}", stderr(&output));
     Shot::read(&picture).assert(SIZE, 2, "through vncdotool");
-    let output = vncdo(&server, &["move", "320", "200", "click", "1"]);
+    // By keysym: it knows no scan codes. The pauses are there because it hangs up without waiting for anything.
+    let output = vncdo(&server, &["--force-caps", "--delay", "500", "key", "a", "type", "B", "pause", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    vm.sequence(&["input 0 1 30 1", "input 0 1 30 0", "input 0 1 42 1", "input 0 1 48 1"]);
+    let output = vncdo(&server, &["--delay", "500", "move", "320", "200", "click", "1", "pause", "1"]);
     assert!(output.status.success(), "{}", stderr(&output));
     vm.sequence(&["input 1 1 272 1", "input 1 1 272 0"]);
 }
@@ -187,6 +191,26 @@ fn a_client_asks_for_a_size_and_all_get_it() {
     client.resize(65535, 65535).unwrap();
     client.until(|c| c.answers.contains(&3)).unwrap();
     vm.screenshot().assert((1366, 768), 9, "after a wish that is too large");
+}
+
+#[test]
+fn a_wrong_password_is_refused() {
+    if !have_kvm("a_wrong_password_is_refused") {
+        return;
+    }
+    let mut vm = Vm::start(&["--display", "vnc,password=secret"], "early=2 idle");
+    let server = vm.told("screen at vnc://").replace(':', "::");
+    let picture = vm.dir().join("vnc.png");
+    let capture = |password: &str| {
+        let picture = picture.to_str().unwrap();
+        vncdo(&server, &["--password", password, "--timeout", "60", "--nocursor", "capture", picture])
+    };
+    // vncdotool ends with status 0 then too, but without a picture.
+    capture("wrong");
+    assert!(!picture.exists(), "with a wrong password");
+    let output = capture("secret");
+    assert!(output.status.success(), "{}", stderr(&output));
+    Shot::read(&picture).assert(SIZE, 2, "with the password");
 }
 
 #[test]
