@@ -1,6 +1,7 @@
 //! `--display vnc`: the screen over RFB 3.8 (RFC 6143 and the community's rfbproto), for any VNC viewer.
 
 mod certificate;
+mod clip;
 mod door;
 mod encode;
 mod greet;
@@ -58,7 +59,7 @@ pub fn serve(wire: Box<dyn Wire>, room: &Room, door: &Door, stop: &EventFd) -> R
     let size = room.screen.size();
     let size = if size.is_empty() { NOTHING } else { size };
     let line = greet::greet(Line::new(wire), door, size, NAME, stop)?;
-    Session::new(line, room, room.screen.watch()?, size, stop).live()
+    Session::new(line, room, room.screen.watch()?, size, stop)?.live()
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Greeting<'_> {
 
     /// Lets that time pass, though not beyond the end of the guest.
     pub fn pause(&mut self, time: Duration) -> Result<()> {
-        self.line.wait(self.stop, false, None, Some(time)).map(drop)
+        self.line.wait(self.stop, false, [None, None], Some(time)).map(drop)
     }
 
     pub fn put(&mut self, bytes: &[u8]) {

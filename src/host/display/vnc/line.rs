@@ -26,6 +26,8 @@ pub struct Line {
 pub struct Woken {
     pub stop: bool,
     pub input: bool,
+    /// The second bell.
+    pub cut: bool,
 }
 
 impl Line {
@@ -96,17 +98,18 @@ impl Line {
         }
     }
 
-    /// Sleeps until there is something to do: input if that is wanted, room for output if there is any, `bell` if one
-    /// is given.
-    pub fn wait(&self, stop: &EventFd, input: bool, bell: Option<Watch<'_>>, limit: Option<Duration>) -> Result<Woken> {
+    /// Sleeps until there is something to do: input if that is wanted, room for output if there is any, a bell if
+    /// some are given.
+    pub fn wait(&self, stop: &EventFd, input: bool, bells: [Option<Watch<'_>>; 2], limit: Option<Duration>) -> Result<Woken> {
         let output = self.backlog() > 0;
         let wire = Watch::new(self.wire.fd(), input, output);
-        let mut watches = [Watch::new(fd::of(stop), true, false), wire, bell.unwrap_or(Watch::NONE)];
+        let [one, two] = bells;
+        let mut watches = [Watch::new(fd::of(stop), true, false), wire, one.unwrap_or(Watch::NONE), two.unwrap_or(Watch::NONE)];
         readiness::wait(&mut watches, limit).context("wait for a viewer")?;
-        let [stop, wire, _] = &watches;
+        let [stop, wire, _, cut] = &watches;
         // Who hangs up while nothing is read from it would be waited for in a circle.
         ensure!(input || !wire.gone(), "it hung up");
-        Ok(Woken { stop: stop.ready(), input: wire.readable() || wire.gone() })
+        Ok(Woken { stop: stop.ready(), input: wire.readable() || wire.gone(), cut: cut.ready() })
     }
 
     /// The next `len` bytes of a greeting, at `until` the latest. What is in the outbox is sent first.
@@ -121,7 +124,7 @@ impl Line {
             }
             let left = until.saturating_duration_since(Instant::now());
             ensure!(!left.is_zero(), "it did not finish its greeting in time");
-            if self.wait(stop, true, None, Some(left))?.stop {
+            if self.wait(stop, true, [None, None], Some(left))?.stop {
                 bail!("the guest has ended");
             }
         }
@@ -136,7 +139,7 @@ impl Line {
         while self.backlog() > 0 {
             let left = until.saturating_duration_since(Instant::now());
             ensure!(!left.is_zero(), "it did not take its greeting in time");
-            if self.wait(stop, false, None, Some(left))?.stop {
+            if self.wait(stop, false, [None, None], Some(left))?.stop {
                 bail!("the guest has ended");
             }
             self.push()?;

@@ -4,6 +4,7 @@
 //! does anything the thread sleeps without a timer.
 
 use super::super::Room;
+use super::clip::Cuts;
 use super::encode::{Encoder, Kind, Wish};
 use super::keys::Keys;
 use super::line::Line;
@@ -46,6 +47,7 @@ pub struct Session<'a> {
     hands: Hands,
     pointer: Pointer,
     keys: Keys,
+    cuts: Cuts,
     encoder: Encoder,
     /// What the client listed in SetEncodings.
     can: BTreeSet<i32>,
@@ -65,10 +67,11 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// A client that has been greeted and told of this size.
-    pub fn new(line: Line, room: &'a Room, viewer: Viewer, size: Size, stop: &'a EventFd) -> Session<'a> {
+    pub fn new(line: Line, room: &'a Room, viewer: Viewer, size: Size, stop: &'a EventFd) -> Result<Session<'a>> {
+        let cuts = Cuts::new(room.seat.clipboard())?;
         let mut dirty = Damage::new(size);
         dirty.all();
-        Session {
+        Ok(Session {
             line,
             room,
             stop,
@@ -76,6 +79,7 @@ impl<'a> Session<'a> {
             hands: Hands::new(&room.seat),
             pointer: Pointer::default(),
             keys: Keys::new(&room.seat),
+            cuts,
             encoder: Encoder::new(),
             can: BTreeSet::new(),
             wish: Wish::default(),
@@ -86,7 +90,7 @@ impl<'a> Session<'a> {
             update: Update::default(),
             skip: 0,
             in_flight: 0,
-        }
+        })
     }
 
     /// Until the client leaves, errs, or the guest has ended.
@@ -107,16 +111,21 @@ impl<'a> Session<'a> {
             }
             let patient = self.line.backlog() < PATIENT;
             let bell = self.may_draw().then(|| Watch::new(self.viewer.bell(), true, false));
-            let woken = self.line.wait(self.stop, patient, bell, None)?;
+            // What somebody else copied waits for a client that does not listen, too.
+            let cut = patient.then(|| Watch::new(self.cuts.bell(), true, false));
+            let woken = self.line.wait(self.stop, patient, [bell, cut], None)?;
             if woken.stop {
                 return Ok(());
             }
             more |= woken.input;
+            if woken.cut {
+                self.cuts.tell(self.line.out());
+            }
         }
     }
 
     fn stopped(&self) -> Result<bool> {
-        Ok(self.line.wait(self.stop, true, None, Some(std::time::Duration::ZERO))?.stop)
+        Ok(self.line.wait(self.stop, true, [None, None], Some(std::time::Duration::ZERO))?.stop)
     }
 
     /// Does what the client said.
@@ -149,7 +158,8 @@ impl<'a> Session<'a> {
                 let events = self.pointer.events(buttons, x, y, self.size);
                 self.hands.send(&events);
             }
-            Message::CutText(_) | Message::ExtendedCut(_) => {}
+            Message::CutText(text) => self.cuts.put_plain(&text),
+            Message::ExtendedCut(message) => self.cuts.hear(&message, self.line.out()),
             Message::Skip(bytes) => self.skip = bytes,
             Message::Continuous { on, area } => {
                 self.always = on.then_some(area);
@@ -180,6 +190,9 @@ impl<'a> Session<'a> {
         }
         if new(encoding::CONTINUOUS) {
             self.line.out().push(END_OF_CONTINUOUS);
+        }
+        if new(encoding::CLIPBOARD) {
+            self.cuts.extend(self.line.out());
         }
         self.update.introduce(encoding::SILENT.iter().copied().filter(|e| new(*e)));
         if new(encoding::CURSOR) || new(encoding::CURSOR_ALPHA) {

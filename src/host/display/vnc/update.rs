@@ -19,10 +19,11 @@ pub mod encoding {
     pub const CONTINUOUS: i32 = -313;
     pub const CURSOR_ALPHA: i32 = -314;
     pub const MOUSE_BUTTONS: i32 = -316;
+    pub const CLIPBOARD: i32 = 0xc0a1_e5ceu32.cast_signed();
 
     /// What this server knows.
     pub const ALL: &[i32] = &[
-        SIZE, LAST_RECT, CURSOR, EXTENDED_KEY, EXTENDED_SIZE, FENCE, CONTINUOUS, CURSOR_ALPHA, MOUSE_BUTTONS,
+        SIZE, LAST_RECT, CURSOR, EXTENDED_KEY, EXTENDED_SIZE, FENCE, CONTINUOUS, CURSOR_ALPHA, MOUSE_BUTTONS, CLIPBOARD,
     ];
     /// Those that an empty rectangle says yes to.
     pub const SILENT: &[i32] = &[EXTENDED_KEY, MOUSE_BUTTONS];
