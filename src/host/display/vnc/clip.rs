@@ -81,10 +81,11 @@ impl Cuts {
         } else if flags & PEEK != 0 {
             let formats = if self.text.is_some() { TEXT } else { 0 };
             extended(&(NOTIFY | formats).to_be_bytes(), out);
-        } else if flags & REQUEST != 0 && about_text {
-            if let Some(text) = &self.text {
-                extended(&[&(PROVIDE | TEXT).to_be_bytes()[..], &pack(text)].concat(), out);
-            }
+        } else if flags & REQUEST != 0
+            && about_text
+            && let Some(text) = &self.text
+        {
+            extended(&[&(PROVIDE | TEXT).to_be_bytes()[..], &pack(text)].concat(), out);
         }
     }
 }

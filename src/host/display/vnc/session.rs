@@ -25,6 +25,8 @@ const PATIENT: usize = 256 << 10;
 const PIECE: usize = 128 << 10;
 /// Updates that a client has been sent and has not said to have come (if it can say so).
 const IN_FLIGHT: u32 = 2;
+/// Times that is read, 64 KiB each, from one who has hung up.
+const LAST_WORDS: usize = 16;
 
 /// ClientFence and ServerFence (rfbproto).
 const FENCE: u8 = 248;
@@ -98,11 +100,18 @@ impl<'a> Session<'a> {
         let mut more = true;
         loop {
             if more && self.line.backlog() < PATIENT {
-                more = self.line.receive().context("read")?;
-                self.listen()?;
+                more = self.hear()?;
             }
             self.draw();
-            self.line.push().context("write")?;
+            if let Err(e) = self.line.push() {
+                // It has hung up. What it had said before counts.
+                for _ in 0..LAST_WORDS {
+                    if !self.hear()? {
+                        break;
+                    }
+                }
+                return Err(e).context("write");
+            }
             if self.line.backlog() == 0 && (more || self.update.going()) {
                 if self.stopped()? {
                     return Ok(());
@@ -122,6 +131,13 @@ impl<'a> Session<'a> {
                 self.cuts.tell(self.line.out());
             }
         }
+    }
+
+    /// Reads what the client said, and does it. False: that was all for now.
+    fn hear(&mut self) -> Result<bool> {
+        let received = self.line.receive();
+        self.listen()?;
+        received.context("read")
     }
 
     fn stopped(&self) -> Result<bool> {

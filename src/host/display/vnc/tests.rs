@@ -332,6 +332,22 @@ fn updates_without_asking_wait_for_who_is_slow() {
 }
 
 #[test]
+fn what_was_said_before_hanging_up_counts() {
+    let served = Served::new();
+    let keyboard = Arc::new(Device::default());
+    served.room.seat.attach(keyboard.clone());
+    // It asks for pictures that nobody will take, types, and goes.
+    let mut client = served.client();
+    for _ in 0..50 {
+        client.request(false);
+        client.send(&[[4, 1, 0, 0, 0, 0, 0, b'x'], [4, 0, 0, 0, 0, 0, 0, b'x']].concat());
+    }
+    drop(client);
+    served.wait();
+    assert_eq!(keyboard.events.lock().len(), 100);
+}
+
+#[test]
 fn keys_and_buttons_arrive_and_are_let_go() {
     let served = Served::new();
     let (told, heard) = mpsc::channel();
