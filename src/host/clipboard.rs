@@ -4,7 +4,6 @@
 //!  a viewer  --put--> Clipboard --news--> Agent --> port com.redhat.spice.0 --> spice-vdagent in the guest
 //!  a viewer  <--news--    "     <--put--    "   <--          "
 //! ```
-#![allow(dead_code, reason = "until all the devices and displays are there")]
 
 mod agent;
 
@@ -36,10 +35,6 @@ struct State {
 }
 
 impl Clipboard {
-    pub fn new() -> Arc<Clipboard> {
-        Arc::default()
-    }
-
     /// One more who puts text there and hears of others'; `ring` is called when there is some.
     pub fn join(self: &Arc<Clipboard>, ring: Ring) -> Party {
         let mut state = self.state.lock();

@@ -1,6 +1,5 @@
 //! Who sits in front of the machine: keys and pointer of all who look, on their way to the input devices that the guest
 //! has drivers for; and the clipboard that they share with it.
-#![allow(dead_code, reason = "until all the devices and displays are there")]
 
 pub mod keymap;
 mod waiting;

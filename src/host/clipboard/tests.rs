@@ -16,7 +16,7 @@ fn party(clipboard: &Arc<Clipboard>) -> (Party, Arc<AtomicU32>) {
 
 #[test]
 fn each_hears_of_the_others() {
-    let clipboard = Clipboard::new();
+    let clipboard = Arc::<Clipboard>::default();
     let ((a, a_rung), (b, b_rung)) = (party(&clipboard), party(&clipboard));
     assert_eq!((a.news(), b.news()), (None, None));
     assert!(a.put("one\r\ntwo"));
@@ -83,7 +83,7 @@ const SELECTION: [u8; 4] = [0; 4];
 
 #[test]
 fn the_guests_agent_and_a_viewer_share_text() {
-    let clipboard = Clipboard::new();
+    let clipboard = Arc::<Clipboard>::default();
     let (viewer, rung) = party(&clipboard);
     let agent = Agent::new(&clipboard);
     let told = Arc::new(AtomicU32::new(0));
@@ -132,7 +132,7 @@ fn the_guests_agent_and_a_viewer_share_text() {
 
 #[test]
 fn what_is_too_long_is_left_out_and_the_next_is_heard() {
-    let clipboard = Clipboard::new();
+    let clipboard = Arc::<Clipboard>::default();
     let (viewer, _) = party(&clipboard);
     let agent = Agent::new(&clipboard);
     say(&agent, 6, &words(&[1, 1 << 5]));
@@ -163,7 +163,7 @@ proptest! {
             (0..3u32, any::<u32>()).prop_map(|(port, size)| words(&[port, size])),
         ], 0..40)
     ) {
-        let clipboard = Clipboard::new();
+        let clipboard = Arc::<Clipboard>::default();
         let (viewer, _) = party(&clipboard);
         let agent = Agent::new(&clipboard);
         for piece in pieces {

@@ -1,14 +1,13 @@
 //! A small HTTP/1.1 server (RFC 9110, RFC 9112) for the machine's own pages and calls, and a client for the calls.
 //! A thread for each connection, which waits in the kernel and nowhere else. Whoever connects is hostile: heads, bodies,
 //! connections and the time for each are bounded, and a client that does not read is left.
-#![allow(dead_code, unused_imports, reason = "until the control socket is there")]
 
 mod client;
 mod connection;
 mod message;
 mod stream;
 
-pub use client::{Reply, call};
+pub use client::call;
 pub use message::{Request, Response};
 pub use stream::{Listener, Stream};
 

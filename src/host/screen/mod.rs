@@ -8,7 +8,6 @@
 //! ```
 //! Of the sources that show something the one of the highest rank is seen. Lock order: the screen's lock is innermost;
 //! a source is never called with it held.
-#![allow(dead_code, reason = "until all the devices and displays are there")]
 
 mod damage;
 pub mod edid;
@@ -245,11 +244,6 @@ impl Brush {
         self.screen.show(self.rank, None);
     }
 
-    /// Whether this source is the one that is seen.
-    pub fn seen(&self) -> bool {
-        self.screen.state.lock().seen().is_some_and(|s| s.rank == self.rank)
-    }
-
     /// Draws `rect`, as far as it lies in the picture: `fill` puts row `y` of the picture, from the rectangle's left edge
     /// on, into the slice (0x00RRGGBB; the highest byte is ignored). Only what really differs is news to anyone.
     /// Nothing happens while this source is not seen. `fill` runs with the screen locked and must not wait.
@@ -344,10 +338,6 @@ impl Viewer {
             out.extend_from_slice(state.pixels.get(start..start + rect.width as usize).unwrap_or_default());
         }
         true
-    }
-
-    pub fn screen(&self) -> &Arc<Screen> {
-        &self.screen
     }
 }
 

@@ -7,8 +7,6 @@
 //! an X11 keysym         Typist            with a Layout: a client that knows only characters
 //! ```
 
-#![allow(unused_imports, reason = "until all the devices and displays are there")]
-
 mod keys;
 mod layout;
 mod typist;
@@ -50,11 +48,6 @@ pub fn of_xt(scancode: u32) -> Option<u16> {
         other => other,
     };
     KEYS.iter().find(|k| k.xt != 0 && u32::from(k.xt) == scancode).map(|k| k.code)
-}
-
-/// The usual name of a key.
-pub fn name(code: u16) -> Option<&'static str> {
-    key(code)?.names.split('|').next()
 }
 
 /// Keys that are pressed together: names, or the character on the key in this layout, joined by `-` or `+`, as in

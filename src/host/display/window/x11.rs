@@ -2,7 +2,7 @@
 
 use super::super::{Display, Room};
 use super::hands;
-use crate::host::screen::{Cursor, Rect, Size, Viewer};
+use crate::host::screen::{Cursor, Rect, Screen, Size, Viewer};
 use crate::host::seat::Hands;
 use crate::sys::{EventFd, eventfd, fd};
 use anyhow::{Context, Result, bail};
@@ -73,6 +73,7 @@ struct View {
     depth: u8,
     /// For a pointer with colours.
     format: Option<render::Pictformat>,
+    screen: Arc<Screen>,
     viewer: Viewer,
     hands: Hands,
     /// Of the window.
@@ -110,7 +111,8 @@ impl View {
         x.flush()?;
         let (viewer, hands) = (room.screen.watch()?, Hands::new(&room.seat));
         let depth = root.root_depth;
-        Ok(View { x, atoms, window, context, depth, format, viewer, hands, size, picture, closed: false })
+        let screen = room.screen.clone();
+        Ok(View { x, atoms, window, context, depth, format, screen, viewer, hands, size, picture, closed: false })
     }
 
     /// Until the end, or until people close it: then true.
@@ -167,7 +169,7 @@ impl View {
         }
         self.size = size;
         if size != self.picture && Size::checked(size.width, size.height).is_some() {
-            self.viewer.screen().ask(size);
+            self.screen.ask(size);
         }
         self.x.clear_area(false, self.window, 0, 0, 0, 0)?;
         self.draw(self.picture.whole())

@@ -67,7 +67,7 @@ fn extended_clipboard_both_ways() {
 proptest! {
     #[test]
     fn any_extended_message_is_borne(mut message in prop::collection::vec(any::<u8>(), 0..64), action in 24u32..29, known: bool) {
-        let clipboard = Clipboard::new();
+        let clipboard = Arc::<Clipboard>::default();
         let mut cuts = Cuts::new(&clipboard).unwrap();
         if known && message.len() >= 4 {
             message[..4].copy_from_slice(&(1u32 << action | 1).to_be_bytes());
@@ -80,7 +80,7 @@ proptest! {
 
 #[test]
 fn what_unpacks_to_too_much_is_not_kept() {
-    let clipboard = Clipboard::new();
+    let clipboard = Arc::<Clipboard>::default();
     let (_, listener) = (clipboard.join(Arc::new(|| {})), clipboard.join(Arc::new(|| {})));
     let mut whole = (64u32 << 20).to_be_bytes().to_vec();
     whole.resize(64 << 20, b'a');
