@@ -107,7 +107,6 @@ fn seabios_has_a_screen() {
     let mut command = kiln();
     command.arg("run").arg(&disk).args([
         "--gpu=1280x800",
-        "1280x800",
         "--firmware",
         "seabios",
         "--debug-exit",
