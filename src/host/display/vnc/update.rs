@@ -82,7 +82,9 @@ impl Update {
     }
 
     pub fn introduce(&mut self, encodings: impl Iterator<Item = i32>) {
-        self.introduce.extend(encodings);
+        // Once each, however often a client changes its mind before it asks for a picture.
+        let new: Vec<i32> = encodings.filter(|e| !self.introduce.contains(e)).collect();
+        self.introduce.extend(new);
     }
 
     /// Whether there is a picture of the pointer that the client should have.
