@@ -49,10 +49,10 @@ TOML
     as_user python3 /lab/cases/rootfs/reports.py kiln-ci
 }
 
-# What a run leaves behind besides its reports: nothing.
+# What a run leaves behind besides its reports: nothing but the directory of the control sockets, which is empty.
 left() {
     pgrep -l kiln || true
-    find /tmp /var/tmp /dev/shm /run -path /run/out -o -path /run/err -o -print 2>/dev/null
+    find /tmp /var/tmp /dev/shm /run -path /run/out -o -path /run/err -o -path /tmp/kiln-1000 -o -print 2>/dev/null
     echo
 }
 
