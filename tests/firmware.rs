@@ -31,24 +31,29 @@ fn disk() -> Vec<u8> {
     disk
 }
 
-#[test]
-fn seabios_boots_a_disk_and_boots_it_again_after_a_reset() {
-    let name = "SeaBIOS boots a disk";
+/// SeaBIOS boots [`disk`] on a machine with these besides: how kiln ended, and the firmware's log. `None`: it cannot here.
+fn seabios(name: &str, more: &[&str]) -> Option<(Output, String)> {
     if !have_kvm(name) {
-        return;
+        return None;
     }
     if !Path::new(SEABIOS).exists() {
         println!("SKIPPED {name}: there is no {SEABIOS}");
-        return;
+        return None;
     }
     let dir = scratch();
     let disk = file(&dir, "disk.img", &disk());
     let log = dir.path().join("log");
     let mut command = kiln();
     command.arg("run").arg(&disk).args(["--firmware", "seabios", "--debug-exit", "0xf4", "--timeout", "300s"]);
-    let o = command.arg("--firmware-log").arg(&log).output().unwrap();
+    let o = command.args(more).arg("--firmware-log").arg(&log).output().unwrap();
     let said = std::fs::read_to_string(&log).unwrap();
     assert_eq!(o.status.code(), Some(0x15 << 1 | 1), "{}\n{said}", stderr(&o));
+    Some((o, said))
+}
+
+#[test]
+fn seabios_boots_a_disk_and_boots_it_again_after_a_reset() {
+    let Some((o, said)) = seabios("SeaBIOS boots a disk", &[]) else { return };
     let screen = String::from_utf8_lossy(&o.stdout);
     assert!(screen.contains("Booting from Hard Disk"), "{screen}");
     assert!(screen.contains("from sector two\n"), "{screen}");
@@ -93,30 +98,7 @@ fn what_cannot_be_is_refused_in_one_line() {
 /// The video BIOS that SeaBIOS is given draws on the graphics device's video memory.
 #[test]
 fn seabios_has_a_screen() {
-    let name = "SeaBIOS has a screen";
-    if !have_kvm(name) {
-        return;
-    }
-    if !Path::new(SEABIOS).exists() {
-        println!("SKIPPED {name}: there is no {SEABIOS}");
-        return;
-    }
-    let dir = scratch();
-    let disk = file(&dir, "disk.img", &disk());
-    let log = dir.path().join("log");
-    let mut command = kiln();
-    command.arg("run").arg(&disk).args([
-        "--gpu=1280x800",
-        "--firmware",
-        "seabios",
-        "--debug-exit",
-        "0xf4",
-        "--timeout",
-        "300s",
-    ]);
-    let o = command.arg("--firmware-log").arg(&log).output().unwrap();
-    let said = std::fs::read_to_string(&log).unwrap();
-    assert_eq!(o.status.code(), Some(0x15 << 1 | 1), "{}\n{said}", stderr(&o));
+    let Some((o, said)) = seabios("SeaBIOS has a screen", &["--gpu=1280x800"]) else { return };
     assert!(said.contains("bochs-display: id is 0xb0c5, good"), "{said}");
     assert!(said.contains("Turning on vga text mode console"), "{said}");
     assert!(String::from_utf8_lossy(&o.stdout).contains("from sector two\n"), "the serial port has it, too");

@@ -1,8 +1,6 @@
 //! The flags that describe a machine, the same for every subcommand that starts one.
 
-use crate::config::{
-    Config, Device, Gdb, OptionDoc, Options, Payload, Ram, Size, Switch, Topology, Transport, values::Period,
-};
+use crate::config::{Config, Device, Gdb, Options, Payload, Ram, Size, Switch, Topology, Transport, values::Period};
 use crate::control::Name;
 use crate::devices::{KINDS, Kind};
 use anyhow::{Context, Result, ensure};
@@ -115,11 +113,7 @@ pub fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg 
 }
 
 fn device(kind: &'static Kind) -> Arg {
-    let default = |o: &OptionDoc| match o.default {
-        None | Some("") => String::new(),
-        Some(value) => format!(" [default: {value}]"),
-    };
-    let names: Vec<_> = kind.options.iter().map(|o| format!("  {}: {}{}", o.name, o.help, default(o))).collect();
+    let names: Vec<_> = kind.options.iter().map(|o| format!("  {}", o.line())).collect();
     let arg = Arg::new(kind.name)
         .long(kind.name)
         .value_name("OPTIONS")

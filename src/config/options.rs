@@ -28,6 +28,14 @@ pub struct OptionDoc {
     pub default: Option<&'static str>,
 }
 
+impl OptionDoc {
+    /// Its line in a list of options.
+    pub fn line(&self) -> String {
+        let default = self.default.filter(|d| !d.is_empty()).map_or(String::new(), |d| format!(" [default: {d}]"));
+        format!("{}: {}{default}", self.name, self.help)
+    }
+}
+
 impl Options {
     /// `positional` is the key of a first part that is a bare value (`--disk a.img,readonly`).
     /// Any other bare word is a switch that is on.

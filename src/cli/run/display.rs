@@ -12,10 +12,7 @@ const DEVICES: &[(&str, &[&str])] = &[("gpu", &[""]), ("input", &["keyboard", "t
 
 pub fn flag() -> Arg {
     let kinds = KINDS.iter().map(|kind| {
-        let options = kind.options.iter().map(|o| {
-            let default = o.default.filter(|d| !d.is_empty()).map_or(String::new(), |d| format!(" [default: {d}]"));
-            format!("\n    {}: {}{default}", o.name, o.help)
-        });
+        let options = kind.options.iter().map(|o| format!("\n    {}", o.line()));
         format!("\n  {}: {}{}", kind.name, kind.about, options.collect::<String>())
     });
     let about = "Give the guest a screen, and say how to look at it";
