@@ -46,10 +46,7 @@ macro_rules! ensure {
 
 #[unsafe(no_mangle)]
 extern "C" fn main(info: u64, _: u64) -> ! {
-    cpu::init();
-    let context = start::take(info);
-    time::init();
-    apic::init();
+    let context = start::begin(info);
     pci::place_bars();
     match run(&context) {
         Ok(()) => tap::exit(0),

@@ -43,10 +43,7 @@ macro_rules! ensure {
 /// Where boot.S goes on to, in ring 3 of the boot processor.
 #[unsafe(no_mangle)]
 extern "C" fn main(info: u64, _: u64) -> ! {
-    cpu::init();
-    let mut context = start::take(info);
-    time::init();
-    apic::init();
+    let mut context = start::begin(info);
     let passed = tests::run(&mut context);
     tests::end(&context, passed)
 }

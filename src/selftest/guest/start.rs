@@ -1,6 +1,6 @@
 //! What a boot protocol hands over: PVH's start info, or Linux's zero page.
 
-use crate::{cpu, rt, smp, tap};
+use crate::{apic, cpu, rt, smp, tap, time};
 use alloc::vec::Vec;
 
 /// What the tests know of the machine.
@@ -104,8 +104,17 @@ fn get<T: Copy>(at: u64) -> T {
     unsafe { (at as *const T).read_unaligned() }
 }
 
+/// What a guest does first, in ring 3: sets its processor up and takes what is there at `info`.
+pub fn begin(info: u64) -> Context {
+    cpu::init();
+    let context = take(info);
+    time::init();
+    apic::init();
+    context
+}
+
 /// Takes what is there at `info`, and the heap's memory.
-pub fn take(info: u64) -> Context {
+fn take(info: u64) -> Context {
     if get::<StartInfo>(info).magic == START_MAGIC {
         return pvh(&get(info));
     }
