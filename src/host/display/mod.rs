@@ -6,6 +6,8 @@ use crate::config::{OptionDoc, Options};
 use anyhow::{Context, Result};
 use std::sync::Arc;
 
+mod address;
+
 macro_rules! displays {
     ($($module:ident),* $(,)?) => {
         $(pub mod $module;)*
@@ -44,3 +46,6 @@ pub fn find(name: &str) -> Result<&'static Kind> {
     let kind = KINDS.iter().copied().find(|k| k.name == name);
     kind.with_context(|| format!("no display is called `{name}`; there are: {}", names()))
 }
+
+#[cfg(test)]
+mod fakes;

@@ -8,7 +8,7 @@ mod gate;
 mod site;
 mod socket;
 
-use super::{Display, Kind, Room};
+use super::{Display, Kind, Room, address};
 use crate::config::values::{Maybe, Switch};
 use crate::host::http::{Limits, Listener, Server};
 use crate::spec;
@@ -16,7 +16,7 @@ use crate::sys::term::Stderr;
 use anyhow::{Context, Result, ensure};
 use site::Site;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -60,11 +60,8 @@ impl Default for Place {
 impl FromStr for Place {
     type Err = String;
     fn from_str(text: &str) -> Result<Place, String> {
-        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        let address = (text.parse().ok())
-            .or_else(|| bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 0)))
-            .or_else(|| text.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
-        address.map(Place).ok_or_else(|| "want ADDRESS, ADDRESS:PORT or PORT".into())
+        let place = address::parse(text).map(|(ip, port)| Place(SocketAddr::new(ip, port.unwrap_or(0))));
+        place.ok_or_else(|| "want ADDRESS, ADDRESS:PORT or PORT".into())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The socket that viewers connect to, and a thread for each of them.
 
-use super::super::{Display, Room};
+use super::super::{Display, Room, address};
 use super::{Door, Socket, Wire, serve};
 use crate::host::stream;
 use crate::sys::readiness::{self, Watch};
@@ -44,10 +44,7 @@ impl FromStr for Place {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() { Err("a path is missing".into()) } else { Ok(Place::Unix(path.into())) };
         }
-        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        let parsed = (text.parse().ok().map(|a: SocketAddr| Place::Tcp(a.ip(), Some(a.port()))))
-            .or_else(|| bare.parse().ok().map(|ip| Place::Tcp(ip, None)))
-            .or_else(|| text.parse().ok().map(|port| Place::Tcp(Ipv4Addr::LOCALHOST.into(), Some(port))));
+        let parsed = address::parse(text).map(|(ip, port)| Place::Tcp(ip, port));
         parsed.ok_or_else(|| "want ADDRESS, ADDRESS:PORT, PORT or unix:PATH".into())
     }
 }

@@ -146,7 +146,10 @@ impl Handler for Site {
             path => self.find(path),
         };
         let response = guarded(response);
-        cookie.map_or(response.clone(), |c| response.field("Set-Cookie", &c)).into()
+        match cookie {
+            Some(cookie) => response.field("Set-Cookie", &cookie).into(),
+            None => response.into(),
+        }
     }
 }
 

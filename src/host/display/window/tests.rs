@@ -1,7 +1,8 @@
 use super::x11::Window;
 use crate::host::display::Room;
 use crate::host::screen::{Cursor, Rank, Screen, Size, Source};
-use crate::host::seat::{Button, Class, Event, Input, Seat};
+use crate::host::display::fakes::{Card, Desk};
+use crate::host::seat::{Button, Class, Event, Seat};
 use crate::sys::Lock;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -29,29 +30,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-#[derive(Default)]
-struct Card(Lock<Vec<Size>>);
-
-impl Source for Card {
-    fn asked(&self, size: Size) {
-        self.0.lock().push(size);
-    }
-}
-
-struct Desk(Class, Lock<Vec<Event>>);
-
-impl Input for Desk {
-    fn class(&self) -> Class {
-        self.0
-    }
-    fn ready(&self) -> bool {
-        true
-    }
-    fn put(&self, events: &[Event]) {
-        self.1.lock().extend(events);
     }
 }
 

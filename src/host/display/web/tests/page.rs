@@ -5,38 +5,12 @@ mod browser;
 
 use super::super::*;
 use crate::host::screen::{Brush, Rank, Screen, Size, Source};
-use crate::host::seat::{Button, Class, Event, Input, Seat};
+use crate::host::display::fakes::{Card, Desk};
+use crate::host::seat::{Button, Class, Event, Seat};
 use crate::sys::Lock;
 use browser::Browser;
 use serde_json::json;
 use std::sync::Weak;
-
-/// A device that draws what the test says and notes the sizes that are asked for.
-#[derive(Default)]
-struct Card {
-    asked: Lock<Vec<Size>>,
-}
-
-impl Source for Card {
-    fn asked(&self, size: Size) {
-        self.asked.lock().push(size);
-    }
-}
-
-/// A keyboard or a tablet that notes what comes.
-struct Desk(Class, Lock<Vec<Event>>);
-
-impl Input for Desk {
-    fn class(&self) -> Class {
-        self.0
-    }
-    fn ready(&self) -> bool {
-        true
-    }
-    fn put(&self, events: &[Event]) {
-        self.1.lock().extend(events);
-    }
-}
 
 /// Every pixel is another, as far as that goes.
 fn pixel(x: u32, y: u32, seed: u32) -> u32 {
@@ -115,9 +89,9 @@ fn a_browser_shows_the_screen_and_its_keys_and_clicks_arrive() {
     assert!(events.iter().any(near), "{events:?}");
 
     // The window has another size, and so the guest is asked for one.
-    card.asked.lock().clear();
+    card.0.lock().clear();
     browser.call("Emulation.setDeviceMetricsOverride", json!({"width": 700, "height": 500, "deviceScaleFactor": 1, "mobile": false}));
-    let asked = hears(&card.asked, |a| a.iter().any(|s| s.width == 700));
+    let asked = hears(&card.0, |a| a.iter().any(|s| s.width == 700));
     let large = *asked.last().unwrap();
     assert!(large.height > 400 && large.height < 500, "{large:?}");
     let third = draw(&brush, large, 3);
