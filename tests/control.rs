@@ -111,6 +111,24 @@ fn a_machine_is_listed_while_it_runs_and_ended_through_its_socket() {
 }
 
 #[test]
+fn it_tells_where_displays_listen() {
+    if !have_kvm("where displays listen") {
+        return;
+    }
+    let place = place();
+    let socket = place.0.path().join("vnc");
+    let socket = socket.display();
+    let running = place.start(&["--name", "desk", "--display", &format!("vnc=unix:{socket}"), "--display", "none"]);
+    let displays = place.ps().remove(0)["displays"].clone();
+    assert_eq!(displays, serde_json::json!([format!("unix:{socket}"), "none"]));
+    let table = String::from_utf8(place.says(&["ps"]).stdout).unwrap();
+    assert!(table.contains(&format!("unix:{socket} none")), "{table}");
+    let link = place.says(&["link", &running.pid()]);
+    assert_eq!(link.status.code(), Some(125));
+    assert!(stderr(&link).contains("`desk`") && stderr(&link).contains("--display web"), "{}", stderr(&link));
+}
+
+#[test]
 fn a_name_that_is_taken_is_refused_and_one_by_default_is_the_process() {
     if !have_kvm("a name that is taken") {
         return;

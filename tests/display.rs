@@ -234,6 +234,10 @@ fn a_browser_sees_and_types_and_its_link_works_once() {
     browser.open(&format!("http://{link}"));
     browser.until("document.body.dataset.state === 'connected'");
     assert_eq!(get(query), "403", "a used token");
+    let links: Vec<String> = (0..2).map(|_| vm.kiln("link", &[])).collect();
+    let queries = links.iter().map(|link| link.trim_end().strip_prefix(&format!("http://{address}/")).unwrap());
+    let answers: Vec<String> = queries.map(get).collect();
+    assert_eq!(answers, ["403", "200"], "the link that was not used, and the one in its place");
     // The page asks for a screen of its own size, and the guest follows.
     let size = vm.line("gpu ");
     let (width, height) = size.trim_start_matches("gpu ").split_once('x').unwrap();

@@ -8,6 +8,7 @@ mod flags;
 mod generate;
 mod hands;
 mod image;
+mod link;
 mod ps;
 mod result;
 mod run;
@@ -36,6 +37,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "exec", command: exec::command, run: exec::run },
     Verb { name: "ci", command: ci::command, run: ci::run },
     Verb { name: "ps", command: ps::command, run: ps::run },
+    Verb { name: "link", command: link::command, run: link::run },
     Verb { name: "screenshot", command: screenshot::command, run: screenshot::run },
     Verb { name: "type", command: hands::type_command, run: hands::type_text },
     Verb { name: "keys", command: hands::keys_command, run: hands::keys },

@@ -14,14 +14,26 @@ pub fn command() -> Command {
 
 pub fn run(m: &ArgMatches) -> Result<Status> {
     let all = control::running()?;
-    let text = if m.get_flag("json") { serde_json::to_string_pretty(&all)? + "\n" } else { shown(&all) };
+    let text =
+        if m.get_flag("json") { serde_json::to_string_pretty(&all)? + "\n" } else { shown(&all, Style::stdout()) };
     std::io::stdout().write_all(text.as_bytes()).context("write to stdout")?;
     Ok(Status::Success)
 }
 
-const HEADS: [&str; 8] = ["NAME", "PID", "STATE", "UP", "CPUS", "MEMORY", "SCREEN", "BOOTS"];
+const HEADS: [&str; 9] = ["NAME", "PID", "STATE", "UP", "CPUS", "MEMORY", "SCREEN", "DISPLAYS", "BOOTS"];
+const DISPLAYS: usize = 7;
 
-fn shown(all: &[Vm]) -> String {
+fn shown(all: &[Vm], style: Style) -> String {
+    let mut rows = rows(all);
+    let whole = table(&rows, Style { width: None, colours: false });
+    let fits = |room| whole.lines().all(|line| line.chars().count() <= room);
+    if !style.width.is_none_or(fits) {
+        rows.iter_mut().for_each(|row| drop(row.remove(DISPLAYS)));
+    }
+    table(&rows, style)
+}
+
+fn rows(all: &[Vm]) -> Vec<Vec<Cell>> {
     let heads = HEADS.iter().map(|head| Cell::new(head, Colour::Bold)).collect();
     let rows = all.iter().map(|vm| {
         let (state, colour) = match vm.state {
@@ -37,10 +49,11 @@ fn shown(all: &[Vm]) -> String {
             plain(&vm.cpus.to_string()),
             plain(&size(vm.memory)),
             plain(&vm.screen.map_or("-".to_string(), |s| format!("{}x{}", s.width, s.height))),
+            plain(&if vm.displays.is_empty() { "-".to_string() } else { vm.displays.join(" ") }),
             plain(&vm.boots),
         ]
     });
-    table(&std::iter::once(heads).chain(rows).collect::<Vec<_>>(), Style::stdout())
+    std::iter::once(heads).chain(rows).collect()
 }
 
 /// The largest unit alone: what people want to know at a glance.

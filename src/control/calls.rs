@@ -93,6 +93,12 @@ static CALLS: &[Call] = &[
     },
     Call {
         method: "POST",
+        path: "/v1/link",
+        about: "Make a link for one more browser; the one before, if it was not used, works no more",
+        run: link,
+    },
+    Call {
+        method: "POST",
         path: "/v1/power-button",
         about: "Press the power button; what that means is the guest's affair",
         run: |desk, request, _| wish(desk, request, Wish::PowerButton),
@@ -145,6 +151,18 @@ fn list() -> Answer {
 
 fn vm(desk: &Desk) -> Answer {
     json(200, &desk.about.now(&desk.front)).into()
+}
+
+/// New links to all displays that are opened by one.
+fn link(desk: &Desk, request: &Request, _: &Stream) -> Result<Answer> {
+    no_body(request)?;
+    let makers: Vec<_> = desk.front.entrances.iter().filter_map(|entrance| entrance.link.as_ref()).collect();
+    if makers.is_empty() {
+        return Err(cannot("no link leads to its screen: start it with --display web"));
+    }
+    let links = makers.iter().map(|make| make()).collect::<anyhow::Result<Vec<_>>>();
+    let links = links.map_err(|e| Refusal(500, format!("{e:#}")))?;
+    Ok(json(200, &json!({ "links": links })).into())
 }
 
 /// What stands in the body.

@@ -53,7 +53,8 @@ pub fn open(machine: &Machine) -> Result<Option<Control>> {
 fn listen(name: Option<&str>, machine: &Machine) -> Result<Control> {
     let (listener, held) = Places::ours().bind(name)?;
     let ended = Arc::new(eventfd().context("make an eventfd")?);
-    let desk = Desk::new(About::new(&held.0.name, machine.config()), machine.front(), ended.clone());
+    let front = machine.front();
+    let desk = Desk::new(About::new(&held.0.name, machine.config(), &front), front, ended.clone());
     let handler = move |request: &Request, from: &Stream| calls::answer(&desk, request, from);
     let server = Server::start("control", Listener::Unix(listener), LIMITS, Arc::new(handler));
     Ok(Control { ended, held, server: server.context("serve the control socket")? })

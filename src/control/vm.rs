@@ -23,7 +23,7 @@ pub struct Vm {
     pub cpus: u32,
     /// Of what its screen shows; null: nothing.
     pub screen: Option<Size>,
-    /// Kinds of `--display`.
+    /// Where each `--display` listens; the kind of one that listens nowhere.
     pub displays: Vec<String>,
 }
 
@@ -54,19 +54,21 @@ pub struct About {
 }
 
 impl About {
-    pub fn new(name: &str, config: &Config) -> About {
+    pub fn new(name: &str, config: &Config, front: &Front) -> About {
         let firmware = config.firmware.as_ref().map(|firmware| match &firmware.image {
             FirmwareImage::Seabios => "seabios".to_string(),
             FirmwareImage::Ovmf => "ovmf".to_string(),
             FirmwareImage::File(path) => path.display().to_string(),
         });
+        let entrances = config.displays.iter().zip(&*front.entrances);
+        let displays = entrances.map(|(display, at)| at.address.clone().unwrap_or_else(|| display.kind.to_string()));
         About {
             name: name.to_string(),
             started: Instant::now(),
             boots: firmware.unwrap_or_else(|| config.payload.kernel.display().to_string()),
             memory: config.memory.size,
             cpus: config.topology.cpus().unwrap_or(1),
-            displays: config.displays.iter().map(|display| display.kind.to_string()).collect(),
+            displays: displays.collect(),
         }
     }
 

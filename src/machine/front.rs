@@ -3,6 +3,7 @@
 use super::Machine;
 use crate::config::Config;
 use crate::event::{Notify, Request};
+use crate::host::display::Entrance;
 use crate::host::screen::Screen;
 use crate::host::seat::Seat;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub struct Front {
     pub notify: Notify,
     /// Whether its vCPUs may run; false: a debugger has stopped it, or a disk waits for room on the host.
     pub runs: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// One for each `--display`, in their order.
+    pub entrances: Arc<[Entrance]>,
 }
 
 impl Front {
@@ -32,6 +35,7 @@ impl Machine {
             seat: self.seat.clone(),
             notify: board.notify.clone(),
             runs: Arc::new(move || board.gate.is_open()),
+            entrances: self.displays.iter().map(|display| display.entrance()).collect(),
         }
     }
 

@@ -52,7 +52,6 @@ pub struct Machine {
     /// The debugger's; memory that is new wants them again.
     breakpoints: Arc<Lock<debug::Breakpoints>>,
     /// Closed when the guest has ended.
-    #[expect(dead_code, reason = "held to be dropped")]
     displays: Vec<Box<dyn Display>>,
     screen: Arc<Screen>,
     seat: Arc<Seat>,

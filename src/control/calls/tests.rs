@@ -1,6 +1,7 @@
 use super::*;
 use crate::control::picture::png;
 use crate::control::vm::Vm;
+use crate::host::display::Entrance;
 use crate::host::http::{Limits, Listener, Server, call as http_call};
 use crate::host::screen::{Brush, Picture, Rank, Screen, Size, Source};
 use crate::host::seat::Seat;
@@ -24,6 +25,10 @@ pub struct Rig {
 }
 
 pub fn rig() -> Rig {
+    rig_with(&[])
+}
+
+fn rig_with(entrances: &[Entrance]) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.sock");
     let listener = Listener::Unix(UnixListener::bind(&path).unwrap());
@@ -31,7 +36,7 @@ pub fn rig() -> Rig {
     let (screen, seat) = (Screen::new(), Seat::new());
     let brush = screen.attach(Rank::Early, Weak::<Nobody>::new());
     let notify = Arc::new(move |wish| drop(ask.send(wish)));
-    let front = Front { screen, seat: seat.clone(), notify, runs: Arc::new(|| true) };
+    let front = Front { screen, seat: seat.clone(), notify, runs: Arc::new(|| true), entrances: entrances.into() };
     let ended = Arc::new(crate::sys::eventfd().unwrap());
     let desk = Desk::new(About::example("a"), front, ended.clone());
     let handler = move |request: &Request, from: &Stream| answer(&desk, request, from);
@@ -82,6 +87,17 @@ fn what_is_no_call_is_refused() {
     assert_eq!((status, why.contains("POST")), (405, true));
     assert_eq!(rig.refused("POST", "/v1/quit", b"{\"now\": true}").0, 400);
     assert!(rig.asked.try_recv().is_err());
+}
+
+#[test]
+fn links_are_made_for_displays_that_want_one() {
+    let made = |text: &'static str| Entrance { link: Some(Arc::new(move || Ok(text.to_string()))), address: None };
+    let rig = rig_with(&[made("a"), Entrance::default(), made("b")]);
+    let (status, body) = rig.call("POST", "/v1/link", b"");
+    assert_eq!((status, &body[..]), (200, &b"{\"links\":[\"a\",\"b\"]}\n"[..]));
+    assert_eq!(rig.refused("POST", "/v1/link", b"[]").0, 400);
+    let (status, why) = self::rig().refused("POST", "/v1/link", b"");
+    assert_eq!((status, why.contains("--display web")), (409, true));
 }
 
 #[test]

@@ -24,7 +24,24 @@ pub struct Room {
 }
 
 /// A way to look that is open. Dropped, it is closed; its threads have ended then.
-pub trait Display: Send {}
+pub trait Display: Send {
+    /// For those who want to come in; it may be kept longer than the display is.
+    fn entrance(&self) -> Entrance {
+        Entrance::default()
+    }
+}
+
+/// How to come to an open display.
+#[derive(Clone, Default)]
+pub struct Entrance {
+    /// Where it listens, as viewers write it, and nothing that is secret; `None`: nowhere.
+    pub address: Option<String>,
+    /// What makes links, where nobody comes in without one.
+    pub link: Option<Link>,
+}
+
+/// Makes a link that lets one more viewer in. The one before, if nobody has used it, is good for nothing then.
+pub type Link = Arc<dyn Fn() -> Result<String> + Send + Sync>;
 
 pub struct Kind {
     /// What follows `--display`, and the name of its file.

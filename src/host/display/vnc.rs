@@ -42,7 +42,7 @@ pub static KIND: Kind = Kind {
             Door::Open => None,
         };
         let vnc = Vnc::open(&spec.place(), door, room)?;
-        let _ = writeln!(Stderr, "kiln: screen at {}", vnc.url);
+        let _ = writeln!(Stderr, "kiln: screen at {}", vnc.address);
         if let Some(fingerprint) = fingerprint {
             let _ = writeln!(Stderr, "kiln: by TLS; the SHA-256 fingerprint of its certificate is {fingerprint}");
         }

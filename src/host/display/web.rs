@@ -8,12 +8,13 @@ mod gate;
 mod site;
 mod socket;
 
-use super::{Display, Kind, Room, address};
+use super::{Display, Entrance, Kind, Room, address};
 use crate::config::values::{Maybe, Switch};
 use crate::host::http::{Limits, Listener, Server};
 use crate::spec;
 use crate::sys::term::Stderr;
 use anyhow::{Context, Result, ensure};
+use gate::Gate;
 use site::Site;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -42,7 +43,7 @@ pub static KIND: Kind = Kind {
             place.0.ip()
         );
         let web = Web::open(place.0, room)?;
-        let _ = writeln!(Stderr, "kiln: screen at {}", web.link);
+        let _ = writeln!(Stderr, "kiln: screen at {}", web.link()?);
         Ok(Box::new(web))
     },
 };
@@ -69,8 +70,8 @@ impl FromStr for Place {
 struct Web {
     site: Arc<Site>,
     server: Option<Server>,
-    /// For one browser.
-    link: String,
+    /// `http://ADDRESS:PORT/`
+    address: String,
 }
 
 impl Web {
@@ -80,17 +81,29 @@ impl Web {
         if at.ip().is_unspecified() {
             at.set_ip(Ipv4Addr::LOCALHOST.into());
         }
-        let (site, token) = Site::new(room, at.port())?;
-        let site = Arc::new(site);
-        let link = format!("http://{at}/?token={token}");
+        let site = Arc::new(Site::new(room, at.port())?);
         // What a browser asks for has no body.
         let limits = Limits { body: 0, ..Limits::default() };
         let server = Server::start("web", Listener::Tcp(listener), limits, site.clone())?;
-        Ok(Web { site, server: Some(server), link })
+        Ok(Web { site, server: Some(server), address: format!("http://{at}/") })
+    }
+
+    /// For one browser; the one before lets nobody in any more.
+    fn link(&self) -> Result<String> {
+        link(&self.address, &self.site.gate)
     }
 }
 
-impl Display for Web {}
+fn link(address: &str, gate: &Gate) -> Result<String> {
+    Ok(format!("{address}?token={}", gate.renew()?))
+}
+
+impl Display for Web {
+    fn entrance(&self) -> Entrance {
+        let (address, gate) = (self.address.clone(), self.site.gate.clone());
+        Entrance { address: Some(address.clone()), link: Some(Arc::new(move || link(&address, &gate))) }
+    }
+}
 
 impl Drop for Web {
     fn drop(&mut self) {

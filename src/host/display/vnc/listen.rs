@@ -1,6 +1,6 @@
 //! The socket that viewers connect to, and a thread for each of them.
 
-use super::super::{Display, Room, address};
+use super::super::{Display, Entrance, Room, address};
 use super::{Door, Socket, Wire, serve};
 use crate::host::stream;
 use crate::sys::readiness::{self, Watch};
@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -68,13 +68,13 @@ impl Listener {
             Place::Tcp(ip, port) => {
                 let listener = tcp(*ip, *port)?;
                 listener.set_nonblocking(true).context("prepare the socket")?;
-                let url = format!("vnc://{}", listener.local_addr().context("ask for the port")?);
-                Ok((Listener::Tcp(listener), url))
+                let address = format!("vnc://{}", listener.local_addr().context("ask for the port")?);
+                Ok((Listener::Tcp(listener), address))
             }
             Place::Unix(path) => {
                 let listener = stream::bind(path)?;
                 listener.set_nonblocking(true).context("prepare the socket")?;
-                Ok((Listener::Unix(listener, path.clone()), format!("unix:{} (VNC)", path.display())))
+                Ok((Listener::Unix(listener, path.clone()), format!("unix:{}", absolute(path)?.display())))
             }
         }
     }
@@ -133,20 +133,24 @@ pub struct Vnc {
     stop: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
     /// As users write it.
-    pub url: String,
+    pub address: String,
 }
 
 impl Vnc {
     pub fn open(at: &Place, door: Door, room: &Room) -> Result<Vnc> {
-        let (listener, url) = Listener::open(at)?;
+        let (listener, address) = Listener::open(at)?;
         let stop = Arc::new(eventfd().context("create an eventfd")?);
         let house = House { listener, stop: stop.clone(), room: room.clone(), door: Arc::new(door) };
         let thread = Builder::new().name("vnc".into()).stack_size(STACK).spawn(move || house.live());
-        Ok(Vnc { stop, thread: Some(thread.context("start a thread")?), url })
+        Ok(Vnc { stop, thread: Some(thread.context("start a thread")?), address })
     }
 }
 
-impl Display for Vnc {}
+impl Display for Vnc {
+    fn entrance(&self) -> Entrance {
+        Entrance { address: Some(self.address.clone()), link: None }
+    }
+}
 
 impl Drop for Vnc {
     fn drop(&mut self) {

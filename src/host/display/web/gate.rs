@@ -42,11 +42,16 @@ pub enum Entry {
 }
 
 impl Gate {
-    /// With the token of the first browser.
-    pub fn new(port: u16) -> Result<(Gate, String)> {
+    /// Nobody has a token yet.
+    pub fn new(port: u16) -> Gate {
+        Gate { cookie: format!("kiln-{port}"), state: Lock::default() }
+    }
+
+    /// The token of one more browser, in place of one that has not been used.
+    pub fn renew(&self) -> Result<String> {
         let token = secret()?;
-        let state = State { token: Some(token.clone()), ..State::default() };
-        Ok((Gate { cookie: format!("kiln-{port}"), state: Lock::new(state) }, token))
+        self.state.lock().token = Some(token.clone());
+        Ok(token)
     }
 
     pub fn entry(&self, request: &Request) -> Entry {
@@ -64,14 +69,14 @@ impl Gate {
             return Entry::Known;
         }
         let Some(token) = request.asked("token").filter(|_| request.path == "/" && request.method == "GET") else {
-            return Entry::No("open the link that kiln shows when it starts");
+            return Entry::No("open the link that kiln shows when it starts; `kiln link` makes another");
         };
         if !state.token.as_deref().is_some_and(|right| same(right, &token)) {
             state.failures += 1;
             if state.failures <= TOLD {
                 log::warn!("web: a wrong token, or one that was used before");
             }
-            return Entry::No("this link has been used, or is wrong: each works once");
+            return Entry::No("this link has been used, or is wrong: each works once; `kiln link` makes another");
         }
         let Ok(cookie) = secret() else { return Entry::No("there are no random numbers") };
         state.token = None;

@@ -32,7 +32,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 pub struct Site {
-    gate: Gate,
+    pub gate: Arc<Gate>,
     novnc: Files,
     room: Room,
     /// Readable when the guest has ended.
@@ -45,20 +45,17 @@ pub struct Site {
 }
 
 impl Site {
-    /// And the token of the first browser.
-    pub fn new(room: &Room, port: u16) -> Result<(Site, String)> {
-        let (gate, token) = Gate::new(port)?;
+    pub fn new(room: &Room, port: u16) -> Result<Site> {
         let (looks, gone) = channel();
-        let site = Site {
-            gate,
+        Ok(Site {
+            gate: Arc::new(Gate::new(port)),
             novnc: archive::open()?,
             room: room.clone(),
             stop: Arc::new(eventfd().context("make an eventfd")?),
             looks: Lock::new(Some(looks)),
             gone: Lock::new(gone),
             count: Arc::new(()),
-        };
-        Ok((site, token))
+        })
     }
 
     /// Tells all who look that the guest has ended, and waits until they know.

@@ -19,7 +19,8 @@ fn web() -> Web {
 
 /// The address and the token of its link.
 fn parts(web: &Web) -> (String, String) {
-    let rest = web.link.strip_prefix("http://").unwrap();
+    let link = web.link().unwrap();
+    let rest = link.strip_prefix("http://").unwrap();
     let (address, token) = rest.split_once("/?token=").unwrap();
     (address.to_string(), token.to_string())
 }
@@ -71,6 +72,25 @@ fn a_link_works_once_and_for_one_browser() {
 }
 
 #[test]
+fn a_new_link_takes_the_place_of_one_that_was_not_used() {
+    let web = web();
+    let (address, first) = parts(&web);
+    let entrance = web.entrance();
+    assert_eq!(entrance.address, Some(format!("http://{address}/")));
+    let open = |link: &str| get(&address, link.strip_prefix(&format!("http://{address}")).unwrap(), "");
+    let second = entrance.link.as_ref().unwrap()().unwrap();
+    assert_eq!(status(&get(&address, &format!("/?token={first}"), "")), 403, "the first link");
+    let inside = cookie(&open(&second));
+    let third = entrance.link.unwrap()().unwrap();
+    assert_eq!(status(&get(&address, "/alive", &inside)), 204, "who is in stays");
+    assert_eq!(status(&open(&second)), 403, "the link that was used");
+    let other = cookie(&open(&third));
+    for cookie in [inside, other] {
+        assert_eq!(status(&get(&address, "/alive", &cookie)), 204);
+    }
+}
+
+#[test]
 fn other_pages_and_other_names_are_kept_out() {
     let web = web();
     let (address, token) = parts(&web);
@@ -103,7 +123,8 @@ fn the_page_is_guarded() {
 
 #[test]
 fn wrong_tokens_keep_nobody_out() {
-    let (gate, token) = Gate::new(80).unwrap();
+    let gate = Gate::new(80);
+    let token = gate.renew().unwrap();
     let ask = |token: &str| gate.entry(&Request::for_test("GET", "/", &format!("token={token}"), &[("Host", "[::1]")]));
     for n in 0..1000 {
         assert!(matches!(ask(&format!("{n:032x}")), Entry::No(_)));
@@ -163,7 +184,7 @@ fn places_in_front_of_the_screen_are_limited() {
 proptest! {
     #[test]
     fn any_request_is_answered(path in "/[ -~]{0,40}", fields in prop::collection::vec(("[A-Za-z-]{1,12}", "[ -~]{0,40}"), 0..8)) {
-        let (gate, _) = Gate::new(80).unwrap();
+        let gate = Gate::new(80);
         let fields: Vec<_> = fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).chain([("Host", "localhost")]).collect();
         prop_assert!(matches!(gate.entry(&Request::for_test("GET", &path, "token=1", &fields)), Entry::No(_)));
     }
