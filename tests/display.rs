@@ -49,6 +49,14 @@ fn what_virtio_gpu_draws_is_seen() {
     }
     let vm = Vm::start(&[NONE, &["--gpu=size=1920x1080"]].concat(), "gpu=5 cursor idle");
     vm.screenshot().assert((1920, 1080), 5, "over PCI");
+    vm.kiln("screenshot", &["pointer.png", "--pointer"]);
+    let shot = Shot::read(&vm.dir().join("pointer.png"));
+    for ((x, y), is) in (0..shot.width * shot.height).map(|n| (n % shot.width, n / shot.width)).zip(&shot.pixels) {
+        // The guest has put it there.
+        let pointer = if x >= 100 && y >= 80 { picture::cursor(x - 100, y - 80) } else { 0 };
+        let should = if pointer > 0 { pointer & 0xff_ffff } else { picture::pixel(5, x, y) };
+        assert_eq!(*is, should, "with the pointer, at {x}, {y}");
+    }
     let vm = Vm::start(&[NONE, &["--transport", "mmio"]].concat(), &format!("gpu=6 idle {MMIO}"));
     vm.screenshot().assert(SIZE, 6, "over MMIO");
     let mut vm = Vm::start(NONE, "early=7 gpu=8 idle rate=50 frames=11");

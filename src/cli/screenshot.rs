@@ -5,7 +5,7 @@ use super::expected::{self, Expected};
 use super::flags::{self, path, text};
 use crate::control::{self, Client};
 use anyhow::{Context, Result};
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +17,11 @@ pub fn command() -> Command {
         expected::flag("Wait until the screen shows this picture"),
         text("timeout", "TIME", "Wait at most 30s, 5m, 1h; then write what the screen shows, with status 124")
             .requires("await-screen"),
+        Arg::new("pointer")
+            .long("pointer")
+            .action(ArgAction::SetTrue)
+            .conflicts_with("await-screen")
+            .help("With the pointer in it, where the guest leaves drawing it to viewers"),
     ];
     Command::new("screenshot").about("Save what a machine's screen shows").args(flags)
 }
@@ -41,7 +46,8 @@ pub fn run(m: &ArgMatches) -> Result<Status> {
             Err(why) => Some((&expected.name, why)),
         },
     };
-    let written = client.call("GET", "/v1/screen.png", &[]).and_then(|png| write(to, &png));
+    let target = if m.get_flag("pointer") { "/v1/screen.png?pointer=on" } else { "/v1/screen.png" };
+    let written = client.call("GET", target, &[]).and_then(|png| write(to, &png));
     let Some((name, why)) = missed else { return written.map(|()| Status::Success) };
     eprintln!("kiln: --timeout ran out before the screen of `{}` showed {name}: {why}", client.name());
     Ok(Status::TimedOut)

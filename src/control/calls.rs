@@ -65,7 +65,12 @@ struct Call {
 static CALLS: &[Call] = &[
     Call { method: "GET", path: "/", about: "The calls there are", run: |_, _, _| Ok(list()) },
     Call { method: "GET", path: "/v1/vm", about: "What the machine is and does", run: |desk, _, _| Ok(vm(desk)) },
-    Call { method: "GET", path: "/v1/screen.png", about: "What the screen shows, as a PNG", run: screen::png },
+    Call {
+        method: "GET",
+        path: "/v1/screen.png",
+        about: "What the screen shows, as a PNG (?pointer=on: with the pointer in it)",
+        run: screen::png,
+    },
     Call {
         method: "POST",
         path: "/v1/await-screen",

@@ -127,9 +127,14 @@ impl Gpu {
             Request::Transfer { rect, offset, id } => self.resources.get_mut(id)?.transfer(rect, offset)?,
             Request::SetScanout { rect, scanout, id } => self.set_scanout(rect, scanout, id)?,
             Request::Flush { rect, id } => self.flush(rect, id)?,
-            Request::UpdateCursor { scanout, id, hot } => self.set_cursor(scanout, id, hot)?,
-            // Whoever looks has the pointer where their own is.
-            Request::MoveCursor { scanout } => only(scanout)?,
+            Request::UpdateCursor { scanout, at, id, hot } => {
+                self.set_cursor(scanout, id, hot)?;
+                self.brush.cursor_at(at);
+            }
+            Request::MoveCursor { scanout, at } => {
+                only(scanout)?;
+                self.brush.cursor_at(at);
+            }
         }
         done()
     }

@@ -10,9 +10,14 @@ use std::time::{Duration, Instant};
 /// The longest time that can be asked for, in seconds: ten years.
 const LONGEST: f64 = 315_360_000.0;
 
-pub fn png(desk: &Desk, _: &Request, _: &Stream) -> Result<Answer> {
-    let picture = desk.front.screen.picture().ok_or_else(|| cannot("the screen shows nothing"))?;
-    file(&picture)
+pub fn png(desk: &Desk, request: &Request, _: &Stream) -> Result<Answer> {
+    let screen = &desk.front.screen;
+    let picture = match request.query.as_str() {
+        "" | "pointer=off" => screen.picture(),
+        "pointer=on" => screen.picture_with_pointer(),
+        other => return Err(bad(format!("`{other}`: there is pointer=on"))),
+    };
+    file(&picture.ok_or_else(|| cannot("the screen shows nothing"))?)
 }
 
 fn file(picture: &Picture) -> Result<Answer> {

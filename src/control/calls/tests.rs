@@ -3,7 +3,7 @@ use crate::control::picture::png;
 use crate::control::vm::Vm;
 use crate::host::display::Entrance;
 use crate::host::http::{Limits, Listener, Server, call as http_call};
-use crate::host::screen::{Brush, Picture, Rank, Screen, Size, Source};
+use crate::host::screen::{Brush, Cursor, Picture, Rank, Screen, Size, Source};
 use crate::host::seat::Seat;
 use proptest::prelude::*;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -130,6 +130,14 @@ fn the_screen_is_a_png() {
     assert_eq!(rig.refused("GET", "/v1/screen.png", b"").0, 409);
     let expected = rig.paint(0x123456);
     assert_eq!(rig.call("GET", "/v1/screen.png", b""), (200, expected));
+    let cursor = Cursor { size: Size { width: 1, height: 1 }, hot: (0, 0), pixels: vec![0xffff_ffff] };
+    rig.brush.cursor(Some(cursor));
+    rig.brush.cursor_at((3, 1));
+    let mut pixels = vec![0x12_3456; 8];
+    pixels[7] = 0xff_ffff;
+    let expected = png(&Picture { size: Size { width: 4, height: 2 }, pixels }).unwrap();
+    assert_eq!(rig.call("GET", "/v1/screen.png?pointer=on", b""), (200, expected));
+    assert_eq!(rig.refused("GET", "/v1/screen.png?pointer", b"").0, 400);
 }
 
 #[test]

@@ -87,11 +87,13 @@ pub enum Request {
     /// `id` 0: there is no pointer.
     UpdateCursor {
         scanout: u32,
+        at: (i32, i32),
         id: u32,
         hot: (u32, u32),
     },
     MoveCursor {
         scanout: u32,
+        at: (i32, i32),
     },
 }
 
@@ -175,11 +177,12 @@ impl Request {
             0x0300 | 0x0301 => {
                 let bytes = fields::<32>(chain)?;
                 let mut f = Fields(&bytes);
-                let (scanout, _x, _y, _padding) = (f.u32(), f.u32(), f.u32(), f.u32());
+                // Drivers put the picture's top left corner there, which may be left of the screen.
+                let (scanout, at, _padding) = (f.u32(), (f.u32() as i32, f.u32() as i32), f.u32());
                 let (id, hot) = (f.u32(), (f.u32(), f.u32()));
                 match header.kind {
-                    0x0300 => Request::UpdateCursor { scanout, id, hot },
-                    _ => Request::MoveCursor { scanout },
+                    0x0300 => Request::UpdateCursor { scanout, at, id, hot },
+                    _ => Request::MoveCursor { scanout, at },
                 }
             }
             _ => return Err(Refused::Unspecified),

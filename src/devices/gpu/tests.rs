@@ -317,8 +317,14 @@ fn the_pointer_has_a_picture() {
     let cursor = viewer.news().cursor.unwrap().unwrap();
     assert_eq!((cursor.size, cursor.hot), (Size { width: 64, height: 64 }, (7, 63)));
     assert_eq!(cursor.pixels[..3], [0, 0x8080_0000, 0xff03_0201]);
+    let seen = |rig: &Rig, x: usize, y: usize| rig.screen.picture_with_pointer().unwrap().pixels[y * 64 + x];
+    let under = rig.screen.picture().unwrap();
+    assert_eq!(seen(&rig, 7, 6), 0x03_0201, "where it was put");
     assert_eq!(rig.ask(0x301, &[0, 9, 9, 0, 0, 0, 0, 0]), OK);
     assert_eq!(viewer.news().cursor, None, "it only moved");
+    assert_eq!((seen(&rig, 11, 9), seen(&rig, 7, 6)), (0x03_0201, under.pixels[6 * 64 + 7]), "where it was moved to");
+    assert_eq!(rig.ask(0x301, &[0, -1i32 as u32, 0, 0, 0, 0, 0, 0]), OK);
+    assert_eq!(seen(&rig, 1, 0), 0x03_0201, "half of it left of the screen");
     assert_eq!(rig.ask(0x300, &[0, 0, 0, 0, 0, 0, 0, 0]), OK);
     assert_eq!(viewer.news().cursor, Some(None));
     assert_eq!(rig.ask(0x300, &[1, 0, 0, 0, 2, 0, 0, 0]), SCANOUT);

@@ -9,10 +9,12 @@
 //! Of the sources that show something the one of the highest rank is seen. Lock order: the screen's lock is innermost;
 //! a source is never called with it held.
 
+mod cursor;
 mod damage;
 pub mod edid;
 mod geometry;
 
+pub use cursor::Cursor;
 pub use damage::Damage;
 pub use geometry::{Rect, Size};
 
@@ -42,16 +44,6 @@ pub trait Source: Send + Sync {
     fn asked(&self, _size: Size) {}
 }
 
-/// The pointer's picture.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Cursor {
-    pub size: Size,
-    /// The pixel that points.
-    pub hot: (u32, u32),
-    /// 0xAARRGGBB, rows from the top; not multiplied by alpha.
-    pub pixels: Vec<u32>,
-}
-
 /// A copy of what is seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
@@ -72,6 +64,8 @@ struct State {
     pixels: Vec<u32>,
     /// `None`: the guest shows none, or draws it into the picture itself.
     cursor: Option<Arc<Cursor>>,
+    /// Where the guest has the top left corner of its picture.
+    cursor_at: (i32, i32),
     sources: Vec<Slot>,
     viewers: Vec<Watch>,
     next_viewer: u64,
@@ -108,6 +102,10 @@ impl State {
     /// The slot that is seen.
     fn seen(&self) -> Option<&Slot> {
         self.sources.iter().filter(|s| s.shows.is_some()).max_by_key(|s| s.rank)
+    }
+
+    fn picture(&self) -> Option<Picture> {
+        (!self.size.is_empty()).then(|| Picture { size: self.size, pixels: self.pixels.clone() })
     }
 
     /// The picture is `size`, black, and all of it is new.
@@ -174,7 +172,19 @@ impl Screen {
     pub fn picture(&self) -> Option<Picture> {
         self.refresh();
         let state = self.state.lock();
-        (!state.size.is_empty()).then(|| Picture { size: state.size, pixels: state.pixels.clone() })
+        state.picture()
+    }
+
+    /// The same, with the pointer where the guest has it.
+    pub fn picture_with_pointer(&self) -> Option<Picture> {
+        self.refresh();
+        let (picture, cursor, at) = {
+            let state = self.state.lock();
+            (state.picture(), state.cursor.clone(), state.cursor_at)
+        };
+        let mut picture = picture?;
+        cursor.inspect(|cursor| cursor.draw(&mut picture, at));
+        Some(picture)
     }
 
     pub fn size(&self) -> Size {
@@ -281,6 +291,15 @@ impl Brush {
         let mut state = self.screen.state.lock();
         if state.seen().is_some_and(|s| s.rank == self.rank) {
             state.set_cursor(cursor.map(Arc::new));
+        }
+    }
+
+    /// Where the guest has the top left corner of the pointer's picture, in pixels; it may lie outside. That is no news
+    /// to viewers.
+    pub fn cursor_at(&self, at: (i32, i32)) {
+        let mut state = self.screen.state.lock();
+        if state.seen().is_some_and(|s| s.rank == self.rank) {
+            state.cursor_at = at;
         }
     }
 }

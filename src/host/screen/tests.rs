@@ -149,3 +149,28 @@ fn sizes_are_bounded() {
         assert_eq!(Size::checked(width, height), None);
     }
 }
+
+#[test]
+fn the_pointer_is_in_the_picture_for_those_who_ask() {
+    let (screen, brush, _told) = shown();
+    brush.draw(SIZE.whole(), |_, row| row.fill(0x20_4060));
+    // Opaque, half transparent, and not seen at all.
+    let pixels = vec![0xff01_0203, 0x8060_4020, 0x00ff_ffff, 0xff04_0506];
+    brush.cursor(Some(Cursor { size: Size { width: 2, height: 2 }, hot: (1, 1), pixels }));
+    let plain = screen.picture().unwrap();
+    let differing = |at| {
+        brush.cursor_at(at);
+        let seen = screen.picture_with_pointer().unwrap().pixels;
+        let differs = |(i, (new, old)): (usize, (&u32, &u32))| (new != old).then_some((i % 100, i / 100, *new));
+        seen.iter().zip(&plain.pixels).enumerate().filter_map(differs).collect::<Vec<_>>()
+    };
+    assert_eq!(differing((5, 7)), [(5, 7, 0x01_0203), (6, 7, 0x40_4040), (6, 8, 0x04_0506)]);
+    assert_eq!(differing((-1, -1)), [(0, 0, 0x04_0506)]);
+    assert_eq!(differing((99, 49)), [(99, 49, 0x01_0203)]);
+    for outside in [(100, 0), (0, 50), (i32::MAX, i32::MAX), (i32::MIN, i32::MIN)] {
+        assert_eq!(differing(outside), [], "{outside:?}");
+    }
+    let news = screen.watch().unwrap().news();
+    assert!(news.cursor.flatten().is_some());
+    assert_eq!(screen.picture().unwrap(), plain, "others have none");
+}
