@@ -11,7 +11,7 @@
 mod evdev;
 
 use super::{Built, Kind};
-use crate::host::seat::{Class, Event, Input, Leds, Waiting};
+use crate::host::seat::{Class, Event, Input, Leds, Lights, Waiting};
 use crate::spec;
 use crate::sys::{EventFd, Lock, eventfd, fd};
 use crate::virtio::{Chain, ConfigSpace, Device, Io, Queue};
@@ -36,7 +36,7 @@ pub static KIND: Kind = Kind {
     build: |options, host| {
         let class = Spec::parse(options)?.kind.0;
         let bell = eventfd().context("create an eventfd")?;
-        let desk = Arc::new(Desk { class, state: Lock::default(), bell });
+        let desk = Arc::new(Desk { class, state: Lock::default(), bell, lights: host.seat.lights().clone() });
         host.seat.attach(desk.clone());
         Ok(Built::virtio(Evdev { desk, select: (0, 0), spare: VecDeque::new() }))
     },
@@ -70,18 +70,19 @@ struct Desk {
     class: Class,
     state: Lock<State>,
     bell: EventFd,
+    lights: Lights,
 }
 
 struct State {
     /// The driver runs.
     ready: bool,
     waiting: Waiting,
-    leds: Leds,
+    leds: Option<Leds>,
 }
 
 impl Default for State {
     fn default() -> State {
-        State { ready: false, waiting: Waiting::new(MOST), leds: Leds::default() }
+        State { ready: false, waiting: Waiting::new(MOST), leds: None }
     }
 }
 
@@ -112,7 +113,7 @@ impl Input for Desk {
         self.state.lock().waiting.is_empty()
     }
 
-    fn leds(&self) -> Leds {
+    fn leds(&self) -> Option<Leds> {
         self.state.lock().leds
     }
 }
@@ -164,6 +165,7 @@ impl Evdev {
     fn status(&mut self, io: &mut Io) -> Result<()> {
         let Some(queue) = io.queues.get_mut(STATUS) else { return Ok(()) };
         let desk = &self.desk;
+        let before = desk.leds();
         queue.serve(|chain| {
             for _ in 0..MOST_STATUS {
                 let mut event = Wire::default();
@@ -173,7 +175,11 @@ impl Evdev {
                 evdev::light(event, &mut desk.state.lock().leds);
             }
             Ok(0)
-        })
+        })?;
+        if desk.leds() != before {
+            desk.lights.changed();
+        }
+        Ok(())
     }
 
     fn stop(&mut self) {

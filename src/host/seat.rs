@@ -2,8 +2,10 @@
 //! has drivers for; and the clipboard that they share with it.
 
 pub mod keymap;
+mod lights;
 mod waiting;
 
+pub use lights::{Leds, Lights, Watcher};
 pub use waiting::Waiting;
 
 use super::clipboard::Clipboard;
@@ -62,14 +64,6 @@ pub enum Class {
     Mouse,
 }
 
-/// The lights of a keyboard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Leds {
-    pub num_lock: bool,
-    pub caps_lock: bool,
-    pub scroll_lock: bool,
-}
-
 /// An input device of the guest.
 pub trait Input: Send + Sync {
     fn class(&self) -> Class;
@@ -81,9 +75,9 @@ pub trait Input: Send + Sync {
     fn settled(&self) -> bool {
         true
     }
-    /// The lights that the guest has switched on.
-    fn leds(&self) -> Leds {
-        Leds::default()
+    /// Its lights, once the guest has switched them; [`Lights::changed`] is called when it does.
+    fn leds(&self) -> Option<Leds> {
+        None
     }
 }
 
@@ -91,6 +85,7 @@ pub trait Input: Send + Sync {
 pub struct Seat {
     state: Lock<State>,
     clipboard: Arc<Clipboard>,
+    lights: Lights,
 }
 
 #[derive(Default)]
@@ -162,10 +157,13 @@ impl Seat {
         self.state.lock().layout = layout;
     }
 
-    /// The lights of the keyboard that is used.
-    pub fn leds(&self) -> Leds {
-        let state = self.state.lock();
-        state.find(Class::Keyboard).map_or(Leds::default(), |keyboard| keyboard.leds())
+    /// The lights of the keyboard that is used; `None`: the guest has said nothing of them.
+    pub fn leds(&self) -> Option<Leds> {
+        self.state.lock().find(Class::Keyboard)?.leds()
+    }
+
+    pub fn lights(&self) -> &Lights {
+        &self.lights
     }
 
     /// The guest has been told of all keys so far.

@@ -9,13 +9,13 @@
 
 use crate::bus::Mmio;
 use crate::event::{Notify, Request};
-use crate::host::seat::{Class, Event, Input, Leds, Seat};
+use crate::host::seat::{Class, Event, Input, Leds, Lights, Seat};
 use crate::irq::Line;
 use crate::part::Part;
 use crate::platform::ps2::{keyboard::Keyboard, mouse::Mouse, translate};
 use crate::sys::Lock;
 use anyhow::Result;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Status register bits.
 const OUTPUT_FULL: u8 = 1 << 0;
@@ -46,6 +46,8 @@ pub struct I8042 {
     lines: [Arc<dyn Line>; 2],
     notify: Notify,
     state: Lock<State>,
+    /// Of the seat that it stands before.
+    lights: OnceLock<Lights>,
 }
 
 struct State {
@@ -256,7 +258,7 @@ impl Input for Device {
         state.output.is_none() && state.keyboard.is_empty() || !state.ready(self.class)
     }
 
-    fn leds(&self) -> Leds {
+    fn leds(&self) -> Option<Leds> {
         self.controller.state.lock().keyboard.leds()
     }
 }
@@ -264,11 +266,12 @@ impl Input for Device {
 impl I8042 {
     /// `lines` are ISA interrupts 1 and 12.
     pub fn new(lines: [Arc<dyn Line>; 2], notify: Notify) -> Arc<I8042> {
-        Arc::new(I8042 { lines, notify, state: Lock::new(State::new()) })
+        Arc::new(I8042 { lines, notify, state: Lock::new(State::new()), lights: OnceLock::new() })
     }
 
     /// Puts its keyboard and its mouse before people.
     pub fn attach(self: &Arc<I8042>, seat: &Seat) {
+        self.lights.get_or_init(|| seat.lights().clone());
         for class in [Class::Keyboard, Class::Mouse] {
             seat.attach_below(Arc::new(Device { controller: self.clone(), class }));
         }
@@ -287,7 +290,7 @@ impl I8042 {
     /// The lines fall when a byte is taken, and rise again with the next: their inputs see edges.
     fn change(&self, change: impl FnOnce(&mut State) -> bool) {
         let mut state = self.state.lock();
-        let before = state.interrupts();
+        let (before, lights) = (state.interrupts(), state.keyboard.leds());
         let reset = change(&mut state);
         let between = state.interrupts();
         state.refill();
@@ -301,7 +304,11 @@ impl I8042 {
                 }
             }
         }
+        let lit = state.keyboard.leds() != lights;
         drop(state);
+        if lit {
+            self.lights.get().inspect(|lights| lights.changed());
+        }
         if reset {
             (self.notify)(Request::Reset);
         }

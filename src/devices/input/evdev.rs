@@ -101,13 +101,17 @@ fn place(at: u32, size: u32) -> i32 {
 }
 
 /// What a driver says of a light.
-pub fn light(event: Wire, leds: &mut Leds) {
+pub fn light(event: Wire, leds: &mut Option<Leds>) {
     let [a, b, c, d, e, f, g, h] = event;
     let on = [e, f, g, h] != [0; 4];
-    match (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])) {
-        (EV_LED, 0) => leds.num_lock = on,
-        (EV_LED, 1) => leds.caps_lock = on,
-        (EV_LED, 2) => leds.scroll_lock = on,
+    if u16::from_le_bytes([a, b]) != EV_LED {
+        return;
+    }
+    let now = leds.get_or_insert_default();
+    match u16::from_le_bytes([c, d]) {
+        0 => now.num_lock = on,
+        1 => now.caps_lock = on,
+        2 => now.scroll_lock = on,
         _ => {}
     }
 }

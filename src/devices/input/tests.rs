@@ -5,6 +5,7 @@ use crate::devices::ring::{DATA, Driver};
 use crate::host::screen;
 use crate::host::seat::{Button, Hands, Seat};
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 struct Rig {
     seat: Arc<Seat>,
@@ -160,15 +161,26 @@ fn what_waits_is_bounded_and_nothing_stays_pressed() {
 #[test]
 fn lights_are_known_and_forgotten_with_the_driver() {
     let mut rig = Rig::new("keyboard", 0);
+    let rung = Arc::new(AtomicU32::new(0));
+    let count = rung.clone();
+    let _watcher = rig.seat.lights().watch(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    assert_eq!(rig.seat.leds(), None);
     let event = |code: u8, value: u8| [0x11, 0, code, 0, value, 0, 0, 0];
     rig.driver.mem.write(DATA, &[event(1, 1), event(0, 1), event(9, 1), event(0, 0), [0; 8]].concat()).unwrap();
     rig.driver.post(STATUS, &[(DATA, 40, false)]);
     rig.driver.kick(&mut *rig.device, STATUS).unwrap();
     assert_eq!(rig.driver.used(STATUS).len(), 1);
-    assert_eq!(rig.seat.leds(), Leds { caps_lock: true, ..Leds::default() });
+    assert_eq!(rig.seat.leds(), Some(Leds { caps_lock: true, ..Leds::default() }));
+    assert_eq!(rung.load(Ordering::Relaxed), 1);
+    // The same once more is no change.
+    rig.driver.post(STATUS, &[(DATA, 8, false)]);
+    rig.driver.kick(&mut *rig.device, STATUS).unwrap();
+    assert_eq!(rung.load(Ordering::Relaxed), 1);
     rig.device.quiesce(&mut rig.driver.io).unwrap();
     rig.device.reset();
-    assert_eq!(rig.seat.leds(), Leds::default());
+    assert_eq!(rig.seat.leds(), None);
     rig.seat.send(&[key(30, true)]);
     assert_eq!(rig.told(), [], "nobody listens");
 }

@@ -6,6 +6,7 @@ mod door;
 mod encode;
 mod greet;
 mod keys;
+mod lights;
 mod line;
 mod listen;
 mod message;

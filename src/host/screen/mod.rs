@@ -330,6 +330,12 @@ impl Viewer {
         fd::of(&self.bell)
     }
 
+    /// Rings the bell from elsewhere, for news that is not the screen's.
+    pub fn ringer(&self) -> impl Fn() + Send + Sync + 'static {
+        let (screen, id) = (self.screen.clone(), self.id);
+        move || screen.state.lock().viewers.iter_mut().filter(|v| v.id == id).for_each(Watch::ring)
+    }
+
     /// What is new since this was last asked.
     pub fn news(&mut self) -> News {
         let mut state = self.screen.state.lock();

@@ -1,6 +1,7 @@
 use super::*;
 use crate::platform::rig::{self, Wire, read8};
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 struct Rig {
     device: Arc<I8042>,
@@ -123,9 +124,15 @@ fn keys_and_movements_come_byte_by_byte() {
     r.command.write(0, &[0xad]);
     key(30, false);
     assert_eq!(r.status() & OUTPUT_FULL, 0);
+    let rung = Arc::new(AtomicU32::new(0));
+    let count = rung.clone();
+    let _watcher = r.seat.lights().watch(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
     r.data.write(0, &[0xed]);
     r.data.write(0, &[4]);
-    assert!(r.seat.leds().caps_lock);
+    assert!(r.seat.leds().unwrap().caps_lock);
+    assert_eq!(rung.load(Ordering::Relaxed), 1);
     assert!(r.wire.alternates() && r.aux.alternates());
 }
 

@@ -16,7 +16,7 @@ pub struct Keyboard {
     set: u8,
     /// It says what is typed.
     scanning: bool,
-    lights: u8,
+    lights: Option<u8>,
     /// The command whose parameter comes next.
     pending: Option<u8>,
     /// Keys whose press was said, and what their release sends.
@@ -26,7 +26,7 @@ pub struct Keyboard {
 impl Default for Keyboard {
     /// After power-on.
     fn default() -> Keyboard {
-        Keyboard { out: Out::default(), set: 2, scanning: true, lights: 0, pending: None, held: BTreeMap::new() }
+        Keyboard { out: Out::default(), set: 2, scanning: true, lights: None, pending: None, held: BTreeMap::new() }
     }
 }
 
@@ -76,7 +76,7 @@ impl Keyboard {
     fn parameter(&mut self, command: u8, byte: u8) {
         match (command, byte) {
             (0xed, lights) => {
-                self.lights = lights & 7;
+                self.lights = Some(lights & 7);
                 self.out.answer(&[ACK]);
             }
             (0xf0, 0) => self.out.answer(&[ACK, self.set]),
@@ -140,8 +140,10 @@ impl Keyboard {
         self.out.is_empty()
     }
 
-    pub fn leds(&self) -> Leds {
-        let light = |bit: u8| self.lights >> bit & 1 == 1;
-        Leds { scroll_lock: light(0), num_lock: light(1), caps_lock: light(2) }
+    /// `None`: the host has not said since the last reset.
+    pub fn leds(&self) -> Option<Leds> {
+        let lights = self.lights?;
+        let light = |bit: u8| lights >> bit & 1 == 1;
+        Some(Leds { scroll_lock: light(0), num_lock: light(1), caps_lock: light(2) })
     }
 }

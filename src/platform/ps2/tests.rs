@@ -87,7 +87,7 @@ fn the_keyboard_answers_as_its_driver_expects() {
     assert_eq!(ask(&[0xed, 0xf2]), [0xfa, 0xfa, 0xab, 0x83]);
     assert_eq!(ask(&[0x00, 0xef]), [0xfe, 0xfe]);
     assert_eq!(ask(&[0xf5, 0xf4]), [0xfa, 0xfa]);
-    assert_eq!(k.leds(), Leds { num_lock: true, caps_lock: true, scroll_lock: false });
+    assert_eq!(k.leds(), Some(Leds { num_lock: true, caps_lock: true, scroll_lock: false }));
 }
 
 #[test]

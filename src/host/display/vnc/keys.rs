@@ -24,6 +24,6 @@ impl Keys {
 
     /// A key by its symbol (X11's keysyms), on the layout that the guest is said to have.
     pub fn symbol(&mut self, down: bool, keysym: u32) -> Vec<Event> {
-        self.typist.key(keysym, down, self.seat.leds())
+        self.typist.key(keysym, down, self.seat.leds().unwrap_or_default())
     }
 }

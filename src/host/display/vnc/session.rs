@@ -13,7 +13,7 @@ use super::pixel::Format;
 use super::pointer::Pointer;
 use super::update::{Update, effort, encoding};
 use crate::host::screen::{Damage, News, Rect, Size, Viewer};
-use crate::host::seat::Hands;
+use crate::host::seat::{Hands, Watcher};
 use crate::sys::EventFd;
 use crate::sys::readiness::Watch;
 use anyhow::{Context, Result};
@@ -46,6 +46,8 @@ pub struct Session<'a> {
     room: &'a Room,
     stop: &'a EventFd,
     viewer: Viewer,
+    #[expect(dead_code, reason = "held to be dropped")]
+    lights: Watcher,
     hands: Hands,
     pointer: Pointer,
     keys: Keys,
@@ -71,6 +73,7 @@ impl<'a> Session<'a> {
     /// A client that has been greeted and told of this size.
     pub fn new(line: Line, room: &'a Room, viewer: Viewer, size: Size, stop: &'a EventFd) -> Result<Session<'a>> {
         let cuts = Cuts::new(room.seat.clipboard())?;
+        let lights = room.seat.lights().watch(viewer.ringer());
         let mut dirty = Damage::new(size);
         dirty.all();
         Ok(Session {
@@ -78,6 +81,7 @@ impl<'a> Session<'a> {
             room,
             stop,
             viewer,
+            lights,
             hands: Hands::new(&room.seat),
             pointer: Pointer::default(),
             keys: Keys::new(&room.seat),
@@ -214,6 +218,9 @@ impl<'a> Session<'a> {
         if new(encoding::CURSOR) || new(encoding::CURSOR_ALPHA) {
             self.update.cursor = true;
         }
+        if new(encoding::LEDS) || new(encoding::LEDS_WIDE) {
+            self.update.lights.forget();
+        }
     }
 
     fn asked(&mut self, incremental: bool, area: Rect) {
@@ -270,6 +277,7 @@ impl<'a> Session<'a> {
             self.update.shape = cursor;
             self.update.cursor = true;
         }
+        self.update.lights.set(self.room.seat.leds());
         if resized && !size.is_empty() && size != self.size && self.resizable() {
             self.size = size;
             self.dirty = Damage::new(size);
@@ -287,7 +295,7 @@ impl<'a> Session<'a> {
         let (mut now, outside) = split(&now, size.whole());
         now.extend(outside);
         later.into_iter().for_each(|rect| self.dirty.add(rect));
-        if !now.is_empty() || self.update.cursor_due(&self.can) {
+        if !now.is_empty() || self.update.cursor_due(&self.can) || self.update.lights.due(&self.can) {
             let pixels: u64 = now.iter().map(|r| u64::from(r.width) * u64::from(r.height)).sum();
             let wish = effort(self.wish, pixels, self.line.near());
             self.update.begin(&now, wish, &self.can, self.encoder.format(), self.line.out());

@@ -3,6 +3,7 @@ mod clip;
 mod door;
 mod encode;
 mod hostile;
+mod lights;
 
 use super::*;
 use crate::host::screen::{Brush, Cursor, Rank, Rect, Screen, Size, Source};

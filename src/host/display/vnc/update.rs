@@ -1,6 +1,7 @@
 //! FramebufferUpdate (RFC 6143, section 7.6.1): what is sent, piece by piece.
 
 use super::encode::{self, Encoder, Wish, header};
+use super::lights::Lights;
 use super::pixel::Format;
 use crate::host::screen::{Cursor, Rect, Size, Viewer};
 use anyhow::{Result, bail};
@@ -14,16 +15,20 @@ pub mod encoding {
     pub const CURSOR: i32 = -239;
     pub const LEVEL_0: i32 = -256;
     pub const EXTENDED_KEY: i32 = -258;
+    pub const LEDS: i32 = -261;
     pub const EXTENDED_SIZE: i32 = -308;
     pub const FENCE: i32 = -312;
     pub const CONTINUOUS: i32 = -313;
     pub const CURSOR_ALPHA: i32 = -314;
     pub const MOUSE_BUTTONS: i32 = -316;
     pub const CLIPBOARD: i32 = 0xc0a1_e5ceu32.cast_signed();
+    /// "VMware LED State"
+    pub const LEDS_WIDE: i32 = 0x574d_5669;
 
     /// What this server knows.
     pub const ALL: &[i32] = &[
-        SIZE, LAST_RECT, CURSOR, EXTENDED_KEY, EXTENDED_SIZE, FENCE, CONTINUOUS, CURSOR_ALPHA, MOUSE_BUTTONS, CLIPBOARD,
+        SIZE, LAST_RECT, CURSOR, EXTENDED_KEY, LEDS, EXTENDED_SIZE, FENCE, CONTINUOUS, CURSOR_ALPHA, MOUSE_BUTTONS,
+        CLIPBOARD, LEDS_WIDE,
     ];
     /// Those that an empty rectangle says yes to.
     pub const SILENT: &[i32] = &[EXTENDED_KEY, MOUSE_BUTTONS];
@@ -42,6 +47,7 @@ pub struct Update {
     /// The pointer's picture is new.
     pub cursor: bool,
     pub shape: Option<Arc<Cursor>>,
+    pub lights: Lights,
     /// The client was sent a picture of the pointer, which it shows until there is another one.
     shaped: bool,
     /// The size is to be told, and has changed.
@@ -123,7 +129,8 @@ impl Update {
         self.wish = wish;
         self.going = true;
         let cursor = self.cursor_due(can);
-        let count = self.rects.len() + self.introduce.len() + usize::from(cursor);
+        let lights = self.lights.due(can);
+        let count = self.rects.len() + self.introduce.len() + usize::from(cursor) + usize::from(lights);
         begin(if wish.many { MANY } else { count.min(usize::from(MANY) - 1) as u16 }, out);
         for encoding in self.introduce.drain(..) {
             header(Rect { x: 0, y: 0, width: 0, height: 0 }, encoding, out);
@@ -132,6 +139,9 @@ impl Update {
             self.cursor = false;
             self.shaped = self.shape.is_some();
             put_cursor(self.shape.as_deref(), can, format, out);
+        }
+        if lights {
+            self.lights.put(can, out);
         }
     }
 

@@ -225,6 +225,7 @@ pub enum Seen {
     ExtendedSize(u32, u32, Size),
     Cursor { hot: (u32, u32), size: Size, pixels: Vec<u8>, mask: Vec<u8> },
     Yes(i32),
+    Lights(u32),
 }
 
 pub struct Client<S> {
@@ -316,6 +317,8 @@ impl<S: Read + Write> Client<S> {
                 Seen::Cursor { hot: (rect.x, rect.y), size, pixels, mask: Vec::new() }
             }
             -258 | -316 => Seen::Yes(encoding),
+            -261 => Seen::Lights(take(&mut self.stream, 1)[0].into()),
+            0x574d_5669 => Seen::Lights(u32::from_be_bytes(take(&mut self.stream, 4).try_into().unwrap())),
             _ => {
                 let pixels = self.decoder.rect(rect, encoding, &mut self.stream);
                 for (row, pixels) in pixels.chunks(rect.width as usize).enumerate() {
