@@ -2,17 +2,20 @@
 //! guest plays. kiln itself talks to no sound server, so it needs no library for one.
 
 use super::{Format, Sample, Sink};
+use crate::sys::readiness::{self, Watch};
 use crate::sys::socket::set_nonblocking;
 use anyhow::{Context, Result};
+use std::cell::OnceCell;
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
 
-/// What it is started with, given what its `--help` says.
-type Arguments = fn(Format, help: &str) -> Vec<String>;
+/// What it is started with.
+type Arguments = fn(Format, &Program) -> Vec<String>;
 
 /// Its programs, the best first.
 const PROGRAMS: &[(&str, Arguments)] = &[("pacat", pacat), ("pw-cat", pw_cat), ("aplay", aplay)];
@@ -21,8 +24,50 @@ const LEAD: u32 = 60;
 /// A pipe takes this many bytes as a whole or not at all (PIPE_BUF).
 const PIECE: u32 = 4096;
 
+/// How long a program has to say what it knows, and how much of that is read.
+const PATIENCE: Duration = Duration::from_secs(1);
+const LONGEST_HELP: u64 = 64 << 10;
+
+/// A program that was found.
+struct Program {
+    path: PathBuf,
+    /// What its `--help` says, from when that first matters.
+    help: OnceCell<String>,
+}
+
+impl Program {
+    fn help(&self) -> &str {
+        self.help.get_or_init(|| ask(&self.path).unwrap_or_default())
+    }
+}
+
+fn ask(program: &Path) -> std::io::Result<String> {
+    let mut command = Command::new(program);
+    command.arg("--help").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.process_group(0).spawn()?;
+    let output = child.stdout.take();
+    let _ended = Ending(Some(child));
+    let (deadline, mut said) = (Instant::now() + PATIENCE, Vec::new());
+    let Some(mut output) = output.map(|output| output.take(LONGEST_HELP)) else { return Ok(String::new()) };
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut watches = [Watch::new(output.get_ref().as_fd(), true, false)];
+        readiness::wait(&mut watches, Some(left))?;
+        let mut piece = [0; 4096];
+        match watches.iter().any(Watch::ready) {
+            true => match output.read(&mut piece)? {
+                0 => break,
+                n => said.extend_from_slice(piece.get(..n).unwrap_or_default()),
+            },
+            false if left.is_zero() => break,
+            false => {}
+        }
+    }
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
 /// Older ones take what comes from a pipe for raw samples; newer ones want that said, with a word that the older do not know.
-fn pw_cat(format: Format, help: &str) -> Vec<String> {
+fn pw_cat(format: Format, program: &Program) -> Vec<String> {
     let sample = match format.sample {
         Sample::U8 => "u8",
         Sample::S16 => "s16",
@@ -31,11 +76,11 @@ fn pw_cat(format: Format, help: &str) -> Vec<String> {
     };
     let (rate, channels) = (format.rate.to_string(), format.channels.to_string());
     let words = ["--playback", "--rate", &rate, "--channels", &channels, "--format", sample];
-    let raw = help.contains("--raw").then_some("--raw");
+    let raw = program.help().contains("--raw").then_some("--raw");
     words.into_iter().chain(raw).chain(["-"]).map(String::from).collect()
 }
 
-fn pacat(format: Format, _help: &str) -> Vec<String> {
+fn pacat(format: Format, _: &Program) -> Vec<String> {
     let sample = match format.sample {
         Sample::U8 => "u8",
         Sample::S16 => "s16le",
@@ -52,7 +97,7 @@ fn pacat(format: Format, _help: &str) -> Vec<String> {
     ]
 }
 
-fn aplay(format: Format, _help: &str) -> Vec<String> {
+fn aplay(format: Format, _: &Program) -> Vec<String> {
     let sample = match format.sample {
         Sample::U8 => "U8",
         Sample::S16 => "S16_LE",
@@ -70,9 +115,8 @@ fn aplay(format: Format, _help: &str) -> Vec<String> {
 }
 
 pub struct Player {
-    program: PathBuf,
+    program: Program,
     arguments: Arguments,
-    help: String,
     playing: Option<Playing>,
     /// Has been given all, and plays the rest of it.
     ending: Ending,
@@ -92,10 +136,9 @@ impl Player {
     pub fn find(path: &OsStr) -> Result<Player> {
         let runs = |program: &PathBuf| program.is_file();
         let found = PROGRAMS.iter().find_map(|(name, arguments)| {
-            let program = std::env::split_paths(path).map(|dir| dir.join(name)).find(runs)?;
-            let help = Command::new(&program).arg("--help").stdin(Stdio::null()).stderr(Stdio::null()).output();
-            let help = help.map_or(String::new(), |out| String::from_utf8_lossy(&out.stdout).into_owned());
-            Some(Player { program, arguments: *arguments, help, playing: None, ending: Ending(None), told: false })
+            let path = std::env::split_paths(path).map(|dir| dir.join(name)).find(runs)?;
+            let program = Program { path, help: OnceCell::new() };
+            Some(Player { program, arguments: *arguments, playing: None, ending: Ending(None), told: false })
         });
         let names = || PROGRAMS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         found.with_context(|| {
@@ -104,9 +147,9 @@ impl Player {
     }
 
     fn play(&self, format: Format) -> Result<Playing> {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.program.path);
         command
-            .args((self.arguments)(format, &self.help))
+            .args((self.arguments)(format, &self.program))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -124,7 +167,7 @@ impl Player {
 
     fn tell(&mut self, error: &anyhow::Error) {
         if !std::mem::replace(&mut self.told, true) {
-            log::warn!("{}: {error:#}; the guest's sound is not heard", self.program.display());
+            log::warn!("{}: {error:#}; the guest's sound is not heard", self.program.path.display());
         }
     }
 }

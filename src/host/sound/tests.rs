@@ -31,7 +31,7 @@ fn a_wav_file_is_right_after_every_piece() {
 fn program(dir: &Path, name: &str, help: &str) {
     let path = dir.join(name);
     let script = format!(
-        "#!/bin/sh\n[ \"$1\" = --help ] && {{ echo '{help}'; exit; }}\necho \"$*\" >{0}/words\ncat >{0}/heard\nmv {0}/heard {0}/all\n",
+        "#!/bin/sh\n[ \"$1\" = --help ] && {{ touch {0}/asked; echo '{help}'; exit; }}\necho \"$*\" >{0}/words\ncat >{0}/heard\nmv {0}/heard {0}/all\n",
         dir.display()
     );
     fs::write(&path, script).unwrap();
@@ -64,8 +64,11 @@ fn a_program_plays_what_it_is_given() {
         let dir = tempfile::tempdir().unwrap();
         program(dir.path(), name, help);
         let mut player = Player::find(dir.path().as_os_str()).unwrap();
+        let asked = || dir.path().join("asked").exists();
+        assert!(!asked(), "{name}: nothing plays yet");
         let format = Format { sample, ..FORMAT };
         player.start(format);
+        assert_eq!(asked(), name == "pw-cat", "{name}");
         player.write(&[7; 6000]);
         player.stop();
         // It hears all of it, and then it may end.
@@ -82,8 +85,10 @@ fn a_program_plays_what_it_is_given() {
 #[test]
 fn a_player_that_ends_or_hangs_keeps_nobody() {
     let dir = tempfile::tempdir().unwrap();
-    for script in ["#!/bin/sh\nexit 1\n", "#!/bin/sh\n[ \"$1\" = --help ] || exec sleep 1000\n", "no program\n"] {
-        let path = dir.path().join("aplay");
+    let hangs = "#!/bin/sh\nexec sleep 1000\n";
+    let scripts = [("aplay", "#!/bin/sh\nexit 1\n"), ("aplay", hangs), ("aplay", "no program\n"), ("pw-cat", hangs)];
+    for (name, script) in scripts {
+        let path = dir.path().join(name);
         let _ = fs::remove_file(&path);
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
