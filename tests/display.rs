@@ -266,8 +266,50 @@ fn a_browser_sees_and_types_and_its_link_works_once() {
     vm.sequence(&["input 1 1 272 1", "input 1 1 272 0"]);
 }
 
+#[test]
+fn a_browser_plays_what_the_guest_plays() {
+    if !have_kvm("a_browser_plays_what_the_guest_plays") {
+        return;
+    }
+    let mut vm = Vm::start(&["--display", "web"], "early=1 sound=240000 idle");
+    let link = vm.told("screen at http://");
+    let mut browser = Browser::start();
+    browser.open(&format!("http://{link}"));
+    browser.until("document.body.dataset.state === 'connected' && !document.getElementById('sound').hidden");
+    browser.click(500.0, 400.0);
+    // The left and the right tone of tests/display/guest/sound.rs.
+    browser.hears([441.0, 735.0], 0.5);
+}
+
+#[test]
+fn who_listens_to_a_silent_guest_wakes_nobody() {
+    if !have_kvm("who_listens_to_a_silent_guest_wakes_nobody") {
+        return;
+    }
+    let mut vm = Vm::start(&["--display", "web"], "gpu=1 input echo=30 sound=1000 idle");
+    let link = vm.told("screen at http://");
+    let mut browser = Browser::start();
+    browser.open(&format!("http://{link}"));
+    browser.until("document.body.dataset.state === 'connected' && !document.getElementById('sound').hidden");
+    browser.key("KeyA", "a", 65);
+    browser.until("document.getElementById('sound').ariaPressed === 'true'");
+    vm.line("sound ends");
+    quiet(&mut vm, "a page that listens");
+}
+
 /// What happens once, such as giving memory back after start-up, falls into one of the stretches; a clock that ticks every two seconds or more
 /// often would be in each. So one stretch in which nobody woke up shows that there is none.
+fn quiet(vm: &mut Vm, what: &str) {
+    let stretches: Vec<u64> = (0..5)
+        .map(|_| {
+            let before = vm.switches();
+            std::thread::sleep(Duration::from_secs(2));
+            vm.switches() - before
+        })
+        .collect();
+    assert!(stretches.contains(&0), "{what}: wake-ups in stretches of 2 s: {stretches:?}");
+}
+
 #[test]
 fn an_unchanged_screen_wakes_nobody() {
     if !have_kvm("an_unchanged_screen_wakes_nobody") {
@@ -277,14 +319,7 @@ fn an_unchanged_screen_wakes_nobody() {
         let mut vm = Vm::start(VNC, append);
         let mut client = connect(&vm, &[rfb::TIGHT, rfb::EXTENDED_DESKTOP_SIZE]);
         client.until(|c| shows(c, 1)).unwrap();
-        let stretches: Vec<u64> = (0..5)
-            .map(|_| {
-                let before = vm.switches();
-                std::thread::sleep(Duration::from_secs(2));
-                vm.switches() - before
-            })
-            .collect();
-        assert!(stretches.contains(&0), "{append}: wake-ups in stretches of 2 s: {stretches:?}");
+        quiet(&mut vm, append);
     }
 }
 

@@ -4,6 +4,7 @@ use crate::config::{OptionDoc, Options};
 use crate::event::Notify;
 use crate::host::screen::{Screen, Size};
 use crate::host::seat::Seat;
+use crate::host::sound::Hub;
 use crate::irq::Line;
 use crate::mem::Memory;
 use crate::part::Part;
@@ -27,11 +28,13 @@ pub struct Host {
     /// The machine's only one.
     pub screen: Arc<Screen>,
     pub seat: Arc<Seat>,
+    /// Where displays hear what is played.
+    pub sound: Arc<Hub>,
 }
 
 impl Host {
     pub fn new(notify: Notify) -> Host {
-        Host { notify, screen: Screen::new(), seat: Seat::new() }
+        Host { notify, screen: Screen::new(), seat: Seat::new(), sound: Arc::default() }
     }
 }
 

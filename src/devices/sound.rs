@@ -3,7 +3,7 @@
 //! ```text
 //! queue 0 control   what there is; a stream's parameters, start and stop
 //!       1 events    (nothing ever happens that a driver has to be told)
-//!       2 transmit  buffers to play    --> a sink: a WAV file, a player on the host, or nothing
+//!       2 transmit  buffers to play    --> a sink: a WAV file, a player on the host, or nothing; and the hub
 //!       3 receive   buffers to fill    <-- silence
 //! ```
 
@@ -25,7 +25,7 @@ use stream::Stream;
 
 spec! {
     pub struct Spec {
-        /// Where sound goes: host, to a program that plays it (pw-cat, pacat or aplay), or null, nowhere.
+        /// Where sound goes: host, to a program that plays it (pw-cat, pacat or aplay), or null: nowhere but to the page of --display web.
         to: To = "host",
         /// Writes it to this file instead, which is made anew.
         wav: Maybe<PathBuf> = "",
@@ -56,13 +56,13 @@ impl FromStr for To {
 
 pub static KIND: Kind = Kind {
     name: "sound",
-    about: "A sound card: what the guest plays is heard on the host, or goes to a WAV file.",
+    about: "A sound card: what the guest plays is heard on the host or in the browser, or goes to a WAV file.",
     options: Spec::OPTIONS,
     bare: false,
-    build: |options, _host| {
+    build: |options, host| {
         let spec = Spec::parse(options)?;
         let (sink, offer) = spec.sink()?;
-        Ok(Built::virtio(Sound::new(sink, offer)?))
+        Ok(Built::virtio(Sound::new(Box::new(host.sound.card(sink)), offer)?))
     },
     sample: "null",
 };

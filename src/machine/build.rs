@@ -156,7 +156,7 @@ fn open(config: &Config, host: &Host) -> Result<Devices> {
 
 /// Opens the ways to look at the screen.
 fn displays(config: &Config, host: &Host) -> Result<Vec<Box<dyn Display>>> {
-    let room = Room { screen: host.screen.clone(), seat: host.seat.clone() };
+    let room = Room { screen: host.screen.clone(), seat: host.seat.clone(), sound: host.sound.clone() };
     let open = |d: &crate::config::Display| {
         let kind = display::find(d.kind)?;
         (kind.open)(&d.options, &room).with_context(|| format!("--display {}={}", d.kind, d.options))

@@ -12,6 +12,40 @@ use std::time::{Duration, Instant};
 /// A machine with much to do is slow to start a browser.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Listens to all that a page plays, to each channel on its own, from before its first script on.
+const EARS: &str = "
+    const connect = AudioNode.prototype.connect;
+    AudioNode.prototype.connect = function (to, ...more) {
+      if (to instanceof AudioDestinationNode) {
+        const split = to.context.createChannelSplitter(2);
+        connect.call(this, split);
+        window.ears = [0, 1].map(n => {
+          const ear = new AnalyserNode(to.context, { fftSize: 16384 });
+          connect.call(split, ear, n);
+          return ear;
+        });
+      }
+      return connect.call(this, to, ...more);
+    };";
+
+/// How strong a tone is in what an ear heard last, and all that is not that tone: the sine that fits best, and what is left.
+const TONE: &str = "
+    (ear, hertz) => {
+      const samples = new Float32Array(ear.fftSize);
+      ear.getFloatTimeDomainData(samples);
+      const turn = 2 * Math.PI * hertz / ear.context.sampleRate;
+      let [ss, sc, cc, s, c] = [0, 0, 0, 0, 0];
+      samples.forEach((value, n) => {
+        const [sin, cos] = [Math.sin(turn * n), Math.cos(turn * n)];
+        ss += sin * sin; sc += sin * cos; cc += cos * cos; s += value * sin; c += value * cos;
+      });
+      const all = ss * cc - sc * sc;
+      const [a, b] = [(s * cc - c * sc) / all, (c * ss - s * sc) / all];
+      let rest = 0;
+      samples.forEach((value, n) => { rest += (value - a * Math.sin(turn * n) - b * Math.cos(turn * n)) ** 2; });
+      return [Math.hypot(a, b), Math.sqrt(2 * rest / samples.length)];
+    }";
+
 /// Nothing that goes out to the network, and nothing that needs a screen.
 const FLAGS: &[&str] = &[
     "--headless",
@@ -70,6 +104,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log"] {
             self.call(&format!("{domain}.enable"), json!({}));
         }
+        self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": EARS }));
     }
 
     pub fn open(&mut self, url: &str) {
@@ -139,6 +174,26 @@ impl Browser {
         let value = self.value(script);
         let pixels = value[1].as_array().unwrap().iter().map(|p| p.as_u64().unwrap() as u32).collect();
         (value[0].as_u64().unwrap() as usize, pixels)
+    }
+
+    /// Waits until the left and the right channel of what the page plays are these tones and nothing else, for a third of a second and more: a gap
+    /// or a click is something else.
+    pub fn hears(&mut self, hertz: [f64; 2], strength: f64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let heard = self
+                .value(&format!("window.ears ? [0, 1].map(n => ({TONE})(ears[n], {hertz:?}[n])) : [[0, 0], [0, 0]]"));
+            let is = |n: usize, what: usize| heard[n][what].as_f64().unwrap_or(9.0);
+            if (0..2).all(|n| (is(n, 0) - strength).abs() < 0.01 && is(n, 1) < 0.002) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{hertz:?} Hz: the tones and the rest are {heard}; complaints: {:?}",
+                self.complaints
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Presses and releases a key by its place: `KeyA`, with what it prints and its number in Windows.

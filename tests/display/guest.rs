@@ -7,6 +7,7 @@
 //! - `ps2`: every byte of the PS/2 keyboard and mouse, as `ps2 key XX`, `ps2 aux XX`
 //! - `gpu=N`: picture N through virtio-gpu, in the preferred size, and again in each size that is wished for; `cursor`: with a pointer
 //! - `input`: every event of the virtio-input devices, as `input DEVICE TYPE CODE VALUE`
+//! - `sound=MS`: a tone on each channel of virtio-snd, 441 Hz and 735 Hz, for so many milliseconds; `sound begins`, `sound ends`
 //! - `rate=HZ`, `frames=K`: so many further pictures, each other than the last in every pixel; a line `flush N` before each is shown
 //! - `echo=KEY`: the next picture when virtio-input's key with this code is pressed
 //! - `idle`: nothing of its own happens any more (else a tick makes up for a lost interrupt)
@@ -45,6 +46,8 @@ mod input;
 mod picture;
 #[path = "guest/ps2.rs"]
 mod ps2;
+#[path = "guest/sound.rs"]
+mod sound;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -113,6 +116,7 @@ struct All {
     gpu: Option<gpu::Gpu>,
     ps2: Option<ps2::Ps2>,
     inputs: Vec<input::Input>,
+    sound: Option<sound::Sound>,
     /// The number of the picture that is shown.
     picture: u32,
     /// The key that asks for the next one.
@@ -152,6 +156,9 @@ fn run(context: &Context) -> Result {
     if context.has("input") {
         all.inputs = input::open(context)?;
     }
+    if let Some(milliseconds) = context.number("sound") {
+        all.sound = Some(sound::Sound::begin(context, milliseconds)?);
+    }
     line(format_args!("ready"));
     if let Some(rate) = context.number("rate") {
         all.frames(rate, context.number("frames").unwrap_or(u64::MAX))?;
@@ -186,6 +193,9 @@ impl All {
         }
         if pressed {
             self.next()?;
+        }
+        if let Some(sound) = &mut self.sound {
+            sound.look()?;
         }
         if let Some(gpu) = &mut self.gpu {
             gpu.follow(self.picture)?;

@@ -9,6 +9,8 @@ use clap::{Arg, ArgAction, ArgMatches};
 
 /// What a guest with a screen has unless it was given others of the kind.
 const DEVICES: &[(&str, &[&str])] = &[("gpu", &[""]), ("input", &["keyboard", "tablet"]), ("clipboard", &[""])];
+/// And one that is heard: nothing else is done with what it plays.
+const HEARD: (&str, &[&str]) = ("sound", &["null"]);
 
 pub fn flag() -> Arg {
     let kinds = KINDS.iter().map(|kind| {
@@ -47,7 +49,13 @@ pub fn add(m: &ArgMatches, config: &mut Config) -> Result<()> {
     if config.displays.is_empty() {
         return Ok(());
     }
-    for (name, all) in DEVICES {
+    let mut heard = false;
+    for display in &config.displays {
+        let kind = display::find(display.kind)?;
+        heard |= (kind.heard)(&display.options)
+            .with_context(|| format!("--display {}={}", display.kind, display.options))?;
+    }
+    for (name, all) in DEVICES.iter().chain(heard.then_some(&HEARD)) {
         let Ok(kind) = devices::find(name) else { continue };
         if config.devices.iter().any(|d| d.kind == kind.name) {
             continue;

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const LONGEST: usize = 1 << 20;
 /// A buffer that is over so much too late does not put off the next; one that is later does.
 const SLACK: Duration = Duration::from_millis(200);
+/// A longer buffer is heard in pieces of a tenth of a second: whoever hears it need not have room for more.
+const PIECES: u32 = 10;
 /// The device is not called more often than this.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -166,9 +168,13 @@ impl Stream {
             }
             match self.current.take() {
                 Some((mut chain, due)) if due <= now => {
-                    self.finish(&mut chain, Status::Ok, queue)?;
                     self.clock = Some(due);
-                    any = true;
+                    if self.has_more(&chain, format) {
+                        self.waiting.push_front(chain);
+                    } else {
+                        self.finish(&mut chain, Status::Ok, queue)?;
+                        any = true;
+                    }
                 }
                 Some((chain, due)) => {
                     self.current = Some((chain, due));
@@ -181,16 +187,22 @@ impl Stream {
         if any { queue.signal() } else { Ok(()) }
     }
 
-    /// Lets a buffer be heard; says how long it is. It is read only now: a driver may change it while it waits.
+    /// There is something in a buffer that was not heard.
+    fn has_more(&self, chain: &Chain, format: Format) -> bool {
+        self.sink.is_some() && self.len(chain).is_some_and(|len| len >= format.frame().max(1) as usize)
+    }
+
+    /// Lets the next piece of a buffer be heard; says how long it is. It is read only now: a driver may change it while it waits.
     fn begin(&mut self, chain: &mut Chain, format: Format) -> Duration {
-        let len = self.len(chain).unwrap_or(0);
-        let whole = len - len % format.frame().max(1) as usize;
+        let frame = format.frame().max(1) as usize;
+        let mut frames = self.len(chain).unwrap_or(0) / frame;
         if let Some(sink) = &mut self.sink {
-            let mut bytes = vec![0; whole];
+            frames = frames.min((format.rate / PIECES).max(1) as usize);
+            let mut bytes = vec![0; frames * frame];
             let n = chain.take_into(&mut bytes);
             sink.write(bytes.get(..n).unwrap_or_default());
         }
-        Duration::from_secs_f64(whole as f64 / f64::from(format.bytes_per_second().max(1)))
+        Duration::from_secs_f64(frames as f64 / f64::from(format.rate.max(1)))
     }
 
     /// Gives a buffer back.

@@ -195,14 +195,28 @@ fn a_stream_that_is_stopped_keeps_its_buffers_until_it_is_released() {
     assert_eq!(rig.ask(0x105, &[0]), BAD, "it does not run");
     assert!(rig.driver.used(TRANSMIT).is_empty());
     rig.heard();
-    // What has been heard is not heard again.
+    // What has been heard is not heard again: it goes on with the rest, a tenth of a second at a time.
     assert_eq!(rig.ask(0x104, &[0]), OK);
-    assert_eq!(rig.heard()[1..], [Heard::Sound(vec![]), Heard::Sound(vec![2; 960_000])]);
+    assert_eq!(rig.heard()[1..], [Heard::Sound(vec![2; 19200])]);
     rig.ask(0x105, &[0]);
-    assert_eq!(rig.driver.used(TRANSMIT).len(), 1);
+    assert!(rig.driver.used(TRANSMIT).is_empty());
     assert_eq!(rig.ask(0x103, &[0]), OK);
-    assert_eq!(rig.driver.used(TRANSMIT).len(), 1, "all have come back");
+    assert_eq!(rig.driver.used(TRANSMIT).len(), 2, "all have come back");
     assert_eq!(rig.ask(0x102, &[0]), OK, "and it can be used again");
+}
+
+#[test]
+fn a_long_buffer_is_heard_in_pieces_and_goes_back_as_one() {
+    let mut rig = Rig::prepared(0);
+    rig.ask(0x104, &[0]);
+    let before = Instant::now();
+    // A quarter of a second, and three bytes that are no frame.
+    rig.give(0, 48003, 1);
+    assert_eq!(rig.heard()[1..], [Heard::Sound(vec![1; 19200])]);
+    assert_eq!(rig.until_back(0, 1), [(0, 8)]);
+    assert!(before.elapsed() >= std::time::Duration::from_millis(250));
+    assert_eq!(rig.heard(), [Heard::Sound(vec![1; 19200]), Heard::Sound(vec![1; 9600])]);
+    assert_eq!(rig.status(), OK);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::screen::Screen;
 use super::seat::Seat;
+use super::sound::Hub;
 use crate::config::{OptionDoc, Options};
 use anyhow::{Context, Result};
 use std::sync::Arc;
@@ -16,11 +17,12 @@ macro_rules! displays {
 }
 displays![none, vnc, web, window];
 
-/// What a display shows, and where what is typed at it goes.
+/// What a display shows, where what is typed at it goes, and what may be heard through it.
 #[derive(Clone)]
 pub struct Room {
     pub screen: Arc<Screen>,
     pub seat: Arc<Seat>,
+    pub sound: Arc<Hub>,
 }
 
 /// A way to look that is open. Dropped, it is closed; its threads have ended then.
@@ -49,6 +51,8 @@ pub struct Kind {
     pub about: &'static str,
     /// The first is the one that `KIND=VALUE` is for.
     pub options: &'static [OptionDoc],
+    /// Whether the guest is heard there.
+    pub heard: fn(&Options) -> Result<bool>,
     pub open: fn(&Options, &Room) -> Result<Box<dyn Display>>,
 }
 

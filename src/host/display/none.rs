@@ -6,6 +6,7 @@ pub static KIND: Kind = Kind {
     name: "none",
     about: "The guest has a screen, which nothing shows.",
     options: &[],
+    heard: |_| Ok(false),
     open: |options, _room| {
         options.only(&[])?;
         Ok(Box::new(None))

@@ -35,6 +35,7 @@ pub static KIND: Kind = Kind {
     name: "vnc",
     about: "For a VNC viewer, such as TigerVNC or Remmina.",
     options: Spec::OPTIONS,
+    heard: |_| Ok(false),
     open: |options, room| {
         let spec = Spec::parse(options)?;
         let door = spec.door()?;

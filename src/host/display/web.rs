@@ -2,9 +2,11 @@
 //!
 //! Whoever has the link gets in, once: it has a token that is used up by the browser that opens it, which has a cookie
 //! from then on. Other pages in that browser do not get in, nor names that lead here (see `gate`).
+//! What the guest plays comes over a second WebSocket (see `listen`).
 
 mod archive;
 mod gate;
+mod listen;
 mod site;
 mod socket;
 
@@ -27,6 +29,8 @@ spec! {
         address: Maybe<Place> = "",
         /// Whether an address of the network is allowed: what goes over it is not encrypted
         plain: Switch = "off",
+        /// Whether the page plays what the guest plays; a guest without a sound card gets one for that
+        sound: Switch = "on",
     }
 }
 
@@ -34,6 +38,7 @@ pub static KIND: Kind = Kind {
     name: "web",
     about: "For a browser: kiln serves a page, and prints a link that works once.",
     options: Spec::OPTIONS,
+    heard: |options| Ok(Spec::parse(options)?.sound.0),
     open: |options, room| {
         let spec = Spec::parse(options)?;
         let place = spec.address.0.unwrap_or_default();
@@ -42,7 +47,7 @@ pub static KIND: Kind = Kind {
             "{} is no address of this host alone, and the page is not encrypted: have it on 127.0.0.1 and come by ssh -L, or say plain=on",
             place.0.ip()
         );
-        let web = Web::open(place.0, room)?;
+        let web = Web::open(place.0, room, spec.sound.0)?;
         let _ = writeln!(Stderr, "kiln: screen at {}", web.link()?);
         Ok(Box::new(web))
     },
@@ -75,13 +80,13 @@ struct Web {
 }
 
 impl Web {
-    fn open(address: SocketAddr, room: &Room) -> Result<Web> {
+    fn open(address: SocketAddr, room: &Room, sound: bool) -> Result<Web> {
         let listener = TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
         let mut at = listener.local_addr().context("ask for the port")?;
         if at.ip().is_unspecified() {
             at.set_ip(Ipv4Addr::LOCALHOST.into());
         }
-        let site = Arc::new(Site::new(room, at.port())?);
+        let site = Arc::new(Site::new(room, at.port(), sound)?);
         // What a browser asks for has no body.
         let limits = Limits { body: 0, ..Limits::default() };
         let server = Server::start("web", Listener::Tcp(listener), limits, site.clone())?;

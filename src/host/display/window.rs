@@ -27,6 +27,7 @@ pub static KIND: Kind = Kind {
     name: "window",
     about: "In a window (X11, or XWayland), if kiln was built for that.",
     options: OPTIONS,
+    heard: |_| Ok(false),
     #[cfg(feature = "window")]
     open: |options, room| {
         let spec = Spec::parse(options)?;

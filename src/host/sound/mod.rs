@@ -1,8 +1,12 @@
-//! Where sound goes: nowhere, into a WAV file, or to a program of the host that plays it.
+//! Where sound goes: nowhere, into a WAV file, or to a program of the host that plays it; and to those who listen through a display.
 
+mod convert;
+mod hub;
 mod player;
 mod wav;
 
+pub use convert::{FRAME, RATE};
+pub use hub::Hub;
 pub use player::Player;
 pub use wav::Wav;
 

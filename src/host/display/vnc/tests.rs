@@ -57,7 +57,7 @@ struct Served {
 
 impl Served {
     fn new() -> Served {
-        let room = Room { screen: Screen::new(), seat: Seat::new() };
+        let room = Room { screen: Screen::new(), seat: Seat::new(), sound: Arc::default() };
         let device = Arc::new(Device::default());
         let weak: Weak<dyn Source> = Arc::downgrade(&(device.clone() as Arc<dyn Source>));
         let brush = room.screen.attach(Rank::Driver, weak);

@@ -6,15 +6,19 @@ use crate::host::seat::Seat;
 use proptest::prelude::*;
 use std::net::TcpStream;
 
+#[path = "../../../../tests/display/browser.rs"]
+mod browser;
 mod carrier;
+mod listen;
 mod page;
+mod sound;
 
 fn room() -> Room {
-    Room { screen: Screen::new(), seat: Seat::new() }
+    Room { screen: Screen::new(), seat: Seat::new(), sound: Arc::default() }
 }
 
 fn web() -> Web {
-    Web::open(Place::default().0, &room()).unwrap()
+    Web::open(Place::default().0, &room(), true).unwrap()
 }
 
 /// The address and the token of its link.

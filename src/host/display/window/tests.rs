@@ -72,7 +72,7 @@ fn a_window_shows_the_screen_and_its_keys_and_clicks_arrive() {
     };
     let small = Size { width: 320, height: 200 };
     let first = paint(small);
-    let window = Window::open(Some(&server.1), &Room { screen, seat }).unwrap();
+    let window = Window::open(Some(&server.1), &Room { screen, seat, sound: Arc::default() }).unwrap();
     let id = until("a window", || x.query_tree(root).unwrap().reply().unwrap().children.first().copied());
     until("the picture", || content(&x, id, small).filter(|c| *c == first));
 
@@ -127,7 +127,7 @@ fn a_window_shows_the_screen_and_its_keys_and_clicks_arrive() {
 
 #[test]
 fn without_a_server_it_says_so() {
-    let room = Room { screen: Screen::new(), seat: Seat::new() };
+    let room = Room { screen: Screen::new(), seat: Seat::new(), sound: Arc::default() };
     let error = Window::open(Some(":77777"), &room).err().unwrap();
     assert!(format!("{error:#}").starts_with("connect to the X server: "), "{error:#}");
 }

@@ -1,6 +1,7 @@
 // The page of `--display web`: the guest's screen by noVNC, and what is around it.
 
 import RFB from './novnc/core/rfb.js';
+import { Sound } from './sound.js';
 
 // What the server closes the connection with when the guest has ended.
 const GUEST_ENDED = 4000;
@@ -17,6 +18,7 @@ const CHORDS = ['ctrl-alt-del', 'ctrl-alt-backspace', 'alt-tab', 'alt-f4', 'ctrl
 
 const $ = id => document.getElementById(id);
 let rfb = null;
+let sound = null;
 let tries = 0;
 let timer = 0;
 
@@ -43,6 +45,7 @@ function connect() {
   rfb.addEventListener('connect', () => {
     tries = 0;
     state('connected', '');
+    sound?.attach();
     rfb.focus();
     size();
   });
@@ -60,6 +63,7 @@ function connect() {
 
 async function lost(code) {
   rfb = null;
+  sound?.detach();
   if (code === GUEST_ENDED) {
     state('ended', 'The guest has ended.', true);
     return;
@@ -129,5 +133,11 @@ $('read').addEventListener('click', async () => {
     $('text').focus();
   }
 });
+
+fetch('about').then(answer => answer.json()).then(about => {
+  if (!about.sound) return;
+  sound = new Sound($('sound'));
+  if (document.body.dataset.state === 'connected') sound.attach();
+}).catch(() => {});
 
 connect();

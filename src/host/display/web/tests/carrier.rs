@@ -21,8 +21,13 @@ pub fn upgrade(address: &str) -> String {
 
 /// A browser that looks.
 pub fn browser(address: &str, cookie: &str) -> WebSocket<TcpStream> {
+    join(address, "/screen", cookie)
+}
+
+/// A browser's WebSocket.
+pub fn join(address: &str, path: &str, cookie: &str) -> WebSocket<TcpStream> {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET /screen HTTP/1.1\r\nHost: {address}\r\n{}{cookie}\r\n", upgrade(address)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n{}{cookie}\r\n", upgrade(address)).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

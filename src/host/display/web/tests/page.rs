@@ -1,14 +1,12 @@
 //! The page in a real browser, in front of a screen that the test draws.
 
-#[path = "../../../../../tests/display/browser.rs"]
-mod browser;
 
 use super::super::*;
 use crate::host::screen::{Brush, Rank, Screen, Size, Source};
 use crate::host::display::fakes::{Card, Desk};
 use crate::host::seat::{Button, Class, Event, Seat};
 use crate::sys::Lock;
-use browser::Browser;
+use super::browser::Browser;
 use serde_json::json;
 use std::sync::Weak;
 
@@ -62,7 +60,7 @@ fn a_browser_shows_the_screen_and_its_keys_and_clicks_arrive() {
     let small = Size { width: 320, height: 200 };
     let first = draw(&brush, small, 1);
 
-    let web = Web::open(Place::default().0, &Room { screen, seat }).unwrap();
+    let web = Web::open(Place::default().0, &Room { screen, seat, sound: Arc::default() }, true).unwrap();
     let mut browser = Browser::start();
     browser.open(&web.link().unwrap());
     browser.until("document.body.dataset.state === 'connected'");
@@ -113,7 +111,7 @@ fn a_browser_shows_the_screen_and_its_keys_and_clicks_arrive() {
 
 #[test]
 fn a_link_that_was_used_shows_another_browser_nothing() {
-    let web = Web::open(Place::default().0, &super::room()).unwrap();
+    let web = Web::open(Place::default().0, &super::room(), true).unwrap();
     let (address, token) = super::parts(&web);
     assert_eq!(super::status(&super::get(&address, &format!("/?token={token}"), "")), 200);
     let mut browser = Browser::start();
