@@ -66,22 +66,21 @@ impl Damage {
     pub fn take(&mut self) -> Vec<Rect> {
         let (from, to) = std::mem::take(&mut self.rows);
         let mut done: Vec<Rect> = Vec::new();
-        // Those that end at the row above.
-        let mut open: Vec<Rect> = Vec::new();
+        // Those that end at the row above, and its bits.
+        let (mut open, mut above): (Vec<Rect>, &[u64]) = (Vec::new(), &[]);
         for y in from..to {
             let start = y as usize * self.words;
-            let Some(row) = self.bits.get_mut(start..start + self.words) else { break };
-            let spans = spans(row, self.size.width);
-            row.fill(0);
-            let same = open.len() == spans.len() && open.iter().zip(&spans).all(|(r, s)| (r.x, r.width) == *s);
-            if same {
-                open.iter_mut().for_each(|rect| rect.height += 1);
-                continue;
+            let Some(row) = self.bits.get(start..start + self.words) else { break };
+            if row != above {
+                done.append(&mut open);
+                open.extend(spans(row, self.size.width).into_iter().map(|(x, width)| Rect { x, y, width, height: 0 }));
+                above = row;
             }
-            done.append(&mut open);
-            open.extend(spans.iter().map(|&(x, width)| Rect { x, y, width, height: 1 }));
+            open.iter_mut().for_each(|rect| rect.height += 1);
         }
         done.append(&mut open);
+        let rows = from as usize * self.words..(to as usize * self.words).min(self.bits.len());
+        self.bits.get_mut(rows).unwrap_or_default().fill(0);
         done
     }
 }

@@ -268,18 +268,19 @@ impl Brush {
         let mut changed = false;
         for y in rect.y..rect.y + rect.height {
             fill(y, row);
+            row.iter_mut().for_each(|pixel| *pixel &= 0xff_ffff);
             let start = y as usize * size.width as usize + rect.x as usize;
             let Some(old) = pixels.get_mut(start..start + row.len()) else { return };
-            for cell in damage::cells(rect.x, rect.width) {
-                let (Some(old), Some(new)) = (old.get_mut(cell.clone()), row.get_mut(cell.clone())) else { return };
-                new.iter_mut().for_each(|pixel| *pixel &= 0xff_ffff);
-                if old == new {
-                    continue;
-                }
-                old.copy_from_slice(new);
-                changed = true;
-                viewers.iter_mut().for_each(|v| v.damage.cell(rect.x + cell.start as u32, y));
+            if old == row {
+                continue;
             }
+            changed = true;
+            for cell in damage::cells(rect.x, rect.width) {
+                if old.get(cell.clone()) != row.get(cell.clone()) {
+                    viewers.iter_mut().for_each(|v| v.damage.cell(rect.x + cell.start as u32, y));
+                }
+            }
+            old.copy_from_slice(row);
         }
         if changed {
             viewers.iter_mut().for_each(Watch::ring);

@@ -3,6 +3,7 @@
 //! The zlib streams of a connection live as long as it does, so what is alike in one rectangle helps the next.
 
 mod palette;
+mod runs;
 mod stream;
 mod tight;
 mod zrle;
@@ -10,6 +11,7 @@ mod zrle;
 use super::pixel::Format;
 use crate::host::screen::Rect;
 use palette::Palette;
+use runs::Runs;
 use stream::Stream;
 
 /// The side of a tile of ZRLE, and the height of rectangles.
@@ -58,18 +60,43 @@ pub struct Encoder {
     format: Format,
     zrle: Stream,
     tight: [Stream; 3],
+    runs: Runs,
     palette: Palette,
+    /// Of the tile that is looked at.
+    tile: Palette,
     /// Of one rectangle, before they are compressed.
     bytes: Vec<u8>,
-    tile: Vec<u32>,
+    numbers: Vec<u8>,
     squeezed: Vec<u8>,
 }
 
-/// The pixels of a rectangle, in rows without gaps.
+/// The pixels of a rectangle.
 #[derive(Clone, Copy)]
 struct Block<'a> {
     rect: Rect,
+    /// From the first one on.
     pixels: &'a [u32],
+    /// Pixels from one row to the next.
+    stride: usize,
+}
+
+impl<'a> Block<'a> {
+    fn rows(self) -> impl Iterator<Item = &'a [u32]> {
+        let rows = self.pixels.chunks(self.stride.max(1)).take(self.rect.height as usize);
+        rows.filter_map(move |row| row.get(..self.rect.width as usize))
+    }
+
+    /// What of it begins `x` and `y` pixels from its corner, of this size at the most.
+    fn part(self, x: u32, y: u32, width: u32, height: u32) -> Block<'a> {
+        let rect = Rect {
+            x: self.rect.x + x,
+            y: self.rect.y + y,
+            width: width.min(self.rect.width.saturating_sub(x)),
+            height: height.min(self.rect.height.saturating_sub(y)),
+        };
+        let pixels = self.pixels.get(y as usize * self.stride + x as usize..).unwrap_or_default();
+        Block { rect, pixels, ..self }
+    }
 }
 
 impl Encoder {
@@ -78,9 +105,11 @@ impl Encoder {
             format: Format::OWN,
             zrle: Stream::default(),
             tight: Default::default(),
+            runs: Runs::default(),
             palette: Palette::default(),
+            tile: Palette::default(),
             bytes: Vec::new(),
-            tile: Vec::new(),
+            numbers: Vec::new(),
             squeezed: Vec::new(),
         }
     }
@@ -97,7 +126,7 @@ impl Encoder {
     /// may be many, at least one.
     pub fn put(&mut self, wish: Wish, rect: Rect, pixels: &mut [u32], out: &mut Vec<u8>) {
         self.format.translate(pixels);
-        let block = Block { rect, pixels };
+        let block = Block { rect, pixels, stride: rect.width as usize };
         match wish.kind {
             Kind::Raw => self.raw(block, out),
             Kind::Zrle => self.zrle(wish, block, out),
@@ -107,7 +136,7 @@ impl Encoder {
 
     fn raw(&mut self, block: Block<'_>, out: &mut Vec<u8>) {
         header(block.rect, Kind::Raw.number(), out);
-        self.format.plain().put(block.pixels, out);
+        block.rows().for_each(|row| self.format.plain().put(row, out));
     }
 }
 

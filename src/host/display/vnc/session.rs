@@ -11,7 +11,7 @@ use super::line::Line;
 use super::message::{self, Message};
 use super::pixel::Format;
 use super::pointer::Pointer;
-use super::update::{Update, effort, encoding};
+use super::update::{USUAL_LEVEL, Update, effort, encoding};
 use crate::host::screen::{Damage, News, Rect, Size, Viewer};
 use crate::host::seat::{Hands, Watcher};
 use crate::sys::EventFd;
@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
         let level = list.iter().find_map(|e| u32::try_from(e - encoding::LEVEL_0).ok().filter(|level| *level <= 9));
         self.wish = Wish {
             kind: list.iter().find_map(|e| Kind::of(*e)).unwrap_or_default(),
-            level: level.unwrap_or(2),
+            level: level.unwrap_or(USUAL_LEVEL),
             many: self.can.contains(&encoding::LAST_RECT),
             hasty: false,
         };

@@ -42,6 +42,10 @@ const MOST: usize = 4096;
 /// Changes of size that a client has asked for and not been answered, at the most.
 const MOST_REPLIES: usize = 64;
 
+/// zlib's level for who does not say one: of a desktop's picture, higher ones take several times as long for one byte in
+/// fifty (`tests/bench/screen`).
+pub const USUAL_LEVEL: u32 = 6;
+
 #[derive(Default)]
 pub struct Update {
     /// The pointer's picture is new.
@@ -66,9 +70,9 @@ pub struct Update {
 /// client is on the same host.
 pub fn effort(wish: Wish, pixels: u64, near: bool) -> Wish {
     match pixels {
-        ..0x1_0000 => Wish { level: wish.level.max(6), ..wish },
+        ..0x1_0000 => Wish { level: wish.level.max(USUAL_LEVEL), ..wish },
         0x1_0000..0x8_0000 => wish,
-        _ => Wish { level: if near { wish.level.min(2) } else { wish.level }, hasty: near, ..wish },
+        _ => Wish { level: if near { wish.level.min(USUAL_LEVEL) } else { wish.level }, hasty: near, ..wish },
     }
 }
 

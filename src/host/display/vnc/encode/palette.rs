@@ -22,16 +22,14 @@ impl Palette {
     pub fn look(&mut self, pixels: &[u32], most: usize) -> bool {
         self.colours.clear();
         self.slots.fill(0);
-        let mut last = None;
-        for &pixel in pixels {
-            if last != Some(pixel) {
-                last = Some(pixel);
-                if !self.add(pixel, most.min(MOST)) {
-                    return false;
-                }
-            }
-        }
-        true
+        pixels.iter().all(|pixel| self.add(*pixel, most.min(MOST)))
+    }
+
+    /// Takes those of another one, if they are `most` together at the most.
+    pub fn join(&mut self, other: &Palette, most: usize) -> bool {
+        let new = other.colours.iter().filter(|colour| self.number(**colour).is_none()).count();
+        let fits = self.colours.len() + new <= most.min(MOST);
+        fits && other.colours.iter().all(|colour| self.add(*colour, MOST))
     }
 
     fn add(&mut self, colour: u32, most: usize) -> bool {
@@ -53,17 +51,30 @@ impl Palette {
         false
     }
 
-    /// The number of a colour that is in it.
-    pub fn number(&self, colour: u32) -> u8 {
+    /// The number of a colour, if it is in it.
+    pub fn number(&self, colour: u32) -> Option<u8> {
         let mut slot = hash(colour);
         for _ in 0..SLOTS {
             match self.slots.get(slot) {
                 None | Some(0) => break,
-                Some(&n) if self.colours.get(usize::from(n) - 1) == Some(&colour) => return (n - 1) as u8,
+                Some(&n) if self.colours.get(usize::from(n) - 1) == Some(&colour) => return Some((n - 1) as u8),
                 _ => slot = (slot + 1) % SLOTS,
             }
         }
-        0
+        None
+    }
+
+    /// Those of pixels that are in it; one is looked for only where the colour changes.
+    pub fn numbers(&self, pixels: &[u32]) -> impl Iterator<Item = u8> {
+        let mut last = None;
+        pixels.iter().map(move |&pixel| match last {
+            Some((colour, number)) if colour == pixel => number,
+            _ => {
+                let number = self.number(pixel).unwrap_or_default();
+                last = Some((pixel, number));
+                number
+            }
+        })
     }
 
     pub fn colours(&self) -> &[u32] {
@@ -75,31 +86,12 @@ fn hash(colour: u32) -> usize {
     (colour.wrapping_mul(0x9e37_79b1) >> 22) as usize
 }
 
-/// Appends the numbers of a row's pixels with `bits` each (1, 2, 4 or 8), the first in the highest bits; the last byte
+/// Appends the numbers of a row's pixels with `bits` each (1, 2 or 4), the first in the highest bits; the last byte
 /// is filled with zeros.
-pub fn pack(numbers: impl Iterator<Item = u8>, bits: u32, out: &mut Vec<u8>) {
-    let (mut byte, mut free) = (0, 8);
-    for number in numbers {
-        free -= bits;
-        byte |= number << free;
-        if free == 0 {
-            out.push(byte);
-            (byte, free) = (0, 8);
-        }
-    }
-    if free < 8 {
-        out.push(byte);
-    }
-}
-
-/// Calls `number` only where the colour changes.
-pub fn numbers<'a>(palette: &'a Palette, pixels: &'a [u32]) -> impl Iterator<Item = u8> + 'a {
-    let mut last = (pixels.first().copied().unwrap_or(0), 0);
-    last.1 = palette.number(last.0);
-    pixels.iter().map(move |&pixel| {
-        if pixel != last.0 {
-            last = (pixel, palette.number(pixel));
-        }
-        last.1
-    })
+pub fn pack(numbers: &[u8], bits: u32, out: &mut Vec<u8>) {
+    let pixels = (8 / bits) as usize;
+    out.extend(numbers.chunks(pixels).map(|some| {
+        let byte = some.iter().fold(0, |byte, number| byte << bits | number);
+        byte << (bits * (pixels - some.len()) as u32)
+    }));
 }

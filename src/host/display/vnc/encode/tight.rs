@@ -1,6 +1,6 @@
 //! Tight (rfbproto, "Tight Encoding") without its lossy parts: one colour, a palette, or all the pixels, by zlib.
 
-use super::palette::{MOST, numbers, pack};
+use super::palette::{MOST, pack};
 use super::{Block, Encoder, Kind, TILE, Wish, header};
 use crate::host::screen::Rect;
 
@@ -16,66 +16,110 @@ const FULL: u8 = 0;
 const TWO: u8 = 1;
 const INDEXED: u8 = 2;
 
+/// What a piece is made of, and so how it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// One colour.
+    Flat,
+    Two,
+    /// A palette's.
+    Few,
+    /// Anything.
+    Many,
+}
+
+impl Class {
+    /// Of so many colours.
+    fn of(colours: usize) -> Class {
+        match colours {
+            ..=1 => Class::Flat,
+            2 => Class::Two,
+            3..=MOST => Class::Few,
+            _ => Class::Many,
+        }
+    }
+}
+
 impl Encoder {
+    /// Tiles side by side that are written alike become one rectangle, if there may be many; else all is one.
     pub(super) fn tight(&mut self, wish: Wish, block: Block<'_>, out: &mut Vec<u8>) {
-        let rect = block.rect;
-        let few = self.palette.look(block.pixels, MOST);
-        let large = rect.width > TILE || rect.height > TILE;
-        if few {
-            header(rect, Kind::Tight.number(), out);
-            match self.palette.colours().len() {
-                0 | 1 => {
-                    out.push(FILL);
-                    self.format.tight().put(self.palette.colours(), out);
+        let Rect { width, height, .. } = block.rect;
+        if !wish.many {
+            let class = self.class(block);
+            std::mem::swap(&mut self.palette, &mut self.tile);
+            return self.piece(wish, class, block, out);
+        }
+        let mut open: Option<(u32, Class)> = None;
+        for x in (0..width).step_by(TILE as usize) {
+            let class = self.class(block.part(x, 0, TILE, height));
+            open = match open {
+                Some((start, before)) if self.joins(before, class) => Some((start, before.max(class))),
+                before => {
+                    if let Some((start, class)) = before {
+                        self.piece(wish, class, block.part(start, 0, x - start, height), out);
+                    }
+                    std::mem::swap(&mut self.palette, &mut self.tile);
+                    Some((x, class))
                 }
-                _ => self.indexed(wish, block, out),
-            }
-        } else if wish.many && large {
-            self.halves(wish, block, out);
-        } else if wish.hasty {
-            self.raw(block, out);
-        } else {
-            header(rect, Kind::Tight.number(), out);
-            out.push(FULL << 4);
-            self.bytes.clear();
-            self.format.tight().put(block.pixels, &mut self.bytes);
-            self.squeeze(wish, FULL, out);
+            };
+        }
+        if let Some((start, class)) = open {
+            self.piece(wish, class, block.part(start, 0, width, height), out);
         }
     }
 
-    /// Each half may have few colours.
-    fn halves(&mut self, wish: Wish, block: Block<'_>, out: &mut Vec<u8>) {
-        let Rect { x, y, width, height } = block.rect;
-        if width <= TILE {
-            let top = (height / 2).next_multiple_of(8).min(height - 1);
-            let (above, below) = block.pixels.split_at((top * width) as usize);
-            self.tight(wish, Block { rect: Rect { height: top, ..block.rect }, pixels: above }, out);
-            let rect = Rect { y: y + top, height: height - top, ..block.rect };
-            return self.tight(wish, Block { rect, pixels: below }, out);
+    /// Looks at a tile: its colours are in `tile` then.
+    fn class(&mut self, tile: Block<'_>) -> Class {
+        self.runs.look(tile.rows());
+        let few = self.tile.look(self.runs.colours(), MOST);
+        if few { Class::of(self.tile.colours().len()) } else { Class::Many }
+    }
+
+    /// Whether the tile that was looked at goes with what is before it; then the palette has its colours, too.
+    fn joins(&mut self, before: Class, class: Class) -> bool {
+        match before.max(class) {
+            Class::Many => before == class,
+            Class::Few => before == class && self.palette.join(&self.tile, MOST),
+            Class::Two => self.palette.join(&self.tile, 2),
+            Class::Flat => self.palette.join(&self.tile, 1),
         }
-        let left = (width / 2).next_multiple_of(TILE.min(width / 2)).min(width - 1);
-        for (from, to) in [(0, left), (left, width)] {
-            let rows = block.pixels.chunks(width as usize);
-            let part = rows.flat_map(|row| row.get(from as usize..to as usize).unwrap_or_default()).copied();
-            let part: Vec<u32> = part.collect();
-            let rect = Rect { x: x + from, width: to - from, ..block.rect };
-            self.tight(wish, Block { rect, pixels: &part }, out);
+    }
+
+    /// One rectangle, whose colours are in the palette, if they are few.
+    fn piece(&mut self, wish: Wish, class: Class, block: Block<'_>, out: &mut Vec<u8>) {
+        if class == Class::Many && wish.hasty {
+            return self.raw(block, out);
+        }
+        header(block.rect, Kind::Tight.number(), out);
+        match class {
+            Class::Flat => {
+                out.push(FILL);
+                self.format.tight().put(self.palette.colours(), out);
+            }
+            Class::Two | Class::Few => self.indexed(wish, block, out),
+            Class::Many => {
+                out.push(FULL << 4);
+                self.bytes.clear();
+                block.rows().for_each(|row| self.format.tight().put(row, &mut self.bytes));
+                self.squeeze(wish, FULL, out);
+            }
         }
     }
 
     fn indexed(&mut self, wish: Wish, block: Block<'_>, out: &mut Vec<u8>) {
-        let Encoder { palette, bytes, .. } = self;
+        let Encoder { palette, bytes, numbers, .. } = self;
         let colours = palette.colours();
         let stream = if colours.len() == 2 { TWO } else { INDEXED };
         out.extend_from_slice(&[stream << 4 | FILTER, PALETTE_FILTER, (colours.len() - 1) as u8]);
         self.format.tight().put(colours, out);
         bytes.clear();
-        if stream == TWO {
-            for row in block.pixels.chunks(block.rect.width as usize) {
-                pack(numbers(palette, row), 1, bytes);
-            }
-        } else {
-            bytes.extend(numbers(palette, block.pixels));
+        match colours {
+            [first, _] => block.rows().for_each(|row| {
+                numbers.clear();
+                numbers.extend(row.iter().map(|pixel| u8::from(pixel != first)));
+                pack(numbers, 1, bytes);
+            }),
+            _ => block.rows().for_each(|row| bytes.extend(palette.numbers(row))),
         }
         self.squeeze(wish, stream, out);
     }

@@ -1,6 +1,6 @@
 //! ZRLE (RFC 6143, section 7.7.6): tiles of 64 by 64 pixels with palettes and runs, compressed by zlib.
 
-use super::palette::{numbers, pack};
+use super::palette::pack;
 use super::{Block, Encoder, Kind, TILE, Wish, header};
 
 /// The most colours of a palette with runs.
@@ -20,22 +20,13 @@ enum Form {
 
 impl Encoder {
     pub(super) fn zrle(&mut self, wish: Wish, block: Block<'_>, out: &mut Vec<u8>) {
-        let rect = block.rect;
         self.bytes.clear();
-        let mut tile = std::mem::take(&mut self.tile);
-        for y in (0..rect.height).step_by(TILE as usize) {
-            for x in (0..rect.width).step_by(TILE as usize) {
-                let (width, height) = (TILE.min(rect.width - x), TILE.min(rect.height - y));
-                tile.clear();
-                for row in y..y + height {
-                    let start = (row * rect.width + x) as usize;
-                    tile.extend_from_slice(block.pixels.get(start..start + width as usize).unwrap_or_default());
-                }
-                self.tile(&tile, width as usize);
+        for y in (0..block.rect.height).step_by(TILE as usize) {
+            for x in (0..block.rect.width).step_by(TILE as usize) {
+                self.zrle_tile(block.part(x, y, TILE, TILE));
             }
         }
-        self.tile = tile;
-        header(rect, Kind::Zrle.number(), out);
+        header(block.rect, Kind::Zrle.number(), out);
         let at = out.len();
         out.extend_from_slice(&[0; 4]);
         self.zrle.put(&self.bytes, wish.level, out);
@@ -45,16 +36,18 @@ impl Encoder {
         }
     }
 
-    fn tile(&mut self, tile: &[u32], width: usize) {
-        let few = self.palette.look(tile, RUN_COLOURS);
-        let form = self.form(tile, width, few);
+    fn zrle_tile(&mut self, tile: Block<'_>) {
+        self.runs.look(tile.rows());
+        let few = self.palette.look(self.runs.colours(), RUN_COLOURS);
+        let form = self.form(tile.rect.width as usize, tile.rect.height as usize, few);
         let pixel = self.format.compact();
-        let Encoder { bytes, palette, .. } = self;
+        let Encoder { bytes, palette, runs, numbers, .. } = self;
         let colours = palette.colours();
+        let number = |colour| palette.number(colour).unwrap_or_default();
         match form {
             Form::Raw => {
                 bytes.push(0);
-                pixel.put(tile, bytes);
+                tile.rows().for_each(|row| pixel.put(row, bytes));
             }
             Form::Solid => {
                 bytes.push(1);
@@ -63,46 +56,42 @@ impl Encoder {
             Form::Packed(bits) => {
                 bytes.push(colours.len() as u8);
                 pixel.put(colours, bytes);
-                for row in tile.chunks(width) {
-                    pack(numbers(palette, row), bits, bytes);
-                }
+                numbers.clear();
+                runs.iter().for_each(|(colour, length)| numbers.resize(numbers.len() + length, number(colour)));
+                numbers.chunks(tile.rect.width.max(1) as usize).for_each(|row| pack(row, bits, bytes));
             }
             Form::Runs => {
                 bytes.push(128);
-                runs(tile, |colour, length| {
+                for (colour, length) in runs.iter() {
                     pixel.put(&[colour], bytes);
                     run(length, bytes);
-                });
+                }
             }
             Form::PaletteRuns => {
                 bytes.push(128 + colours.len() as u8);
                 pixel.put(colours, bytes);
-                runs(tile, |colour, length| {
-                    let number = palette.number(colour);
-                    if length == 1 {
-                        bytes.push(number);
-                    } else {
-                        bytes.push(number | 0x80);
-                        run(length, bytes);
+                for (colour, length) in runs.iter() {
+                    match length {
+                        1 => bytes.push(number(colour)),
+                        _ => {
+                            bytes.push(number(colour) | 0x80);
+                            run(length, bytes);
+                        }
                     }
-                });
+                }
             }
         }
     }
 
-    /// The form with the fewest bytes, before zlib.
-    fn form(&self, tile: &[u32], width: usize, few: bool) -> Form {
+    /// The form of the tile that was looked at with the fewest bytes, before zlib.
+    fn form(&self, width: usize, height: usize, few: bool) -> Form {
         let colours = self.palette.colours().len();
         if few && colours <= 1 {
             return Form::Solid;
         }
-        let (mut all, mut single) = (0, 0);
-        runs(tile, |_, length| {
-            all += 1;
-            single += usize::from(length == 1);
-        });
+        let all = self.runs.len();
         let pixel = self.format.compact().bytes();
-        let mut best = (tile.len() * pixel, Form::Raw);
+        let mut best = (width * height * pixel, Form::Raw);
         let mut offer = |bytes, form| {
             if bytes < best.0 {
                 best = (bytes, form);
@@ -110,7 +99,7 @@ impl Encoder {
         };
         offer((pixel + 1) * all, Form::Runs);
         if few {
-            offer(pixel * colours + 2 * all - single, Form::PaletteRuns);
+            offer(pixel * colours + 2 * all - self.runs.single(), Form::PaletteRuns);
         }
         if few && colours <= PACKED_COLOURS {
             let bits = match colours {
@@ -118,19 +107,9 @@ impl Encoder {
                 3..=4 => 2,
                 _ => 4,
             };
-            let rows = tile.len() / width.max(1);
-            offer(pixel * colours + (width * bits as usize).div_ceil(8) * rows, Form::Packed(bits));
+            offer(pixel * colours + (width * bits as usize).div_ceil(8) * height, Form::Packed(bits));
         }
         best.1
-    }
-}
-
-/// Calls `each` with the colour and length of every run.
-fn runs(pixels: &[u32], mut each: impl FnMut(u32, usize)) {
-    for run in pixels.chunk_by(|a, b| a == b) {
-        if let Some(colour) = run.first() {
-            each(*colour, run.len());
-        }
     }
 }
 
