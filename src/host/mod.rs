@@ -6,6 +6,7 @@ pub mod http;
 pub mod image;
 pub mod link;
 pub mod nvram;
+pub mod reception;
 pub mod screen;
 pub mod seat;
 pub mod share;

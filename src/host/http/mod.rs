@@ -5,25 +5,17 @@
 mod client;
 mod connection;
 mod message;
-mod stream;
 
+pub use super::reception::{Listener, Stream};
 pub use client::call;
 pub use message::{Request, Response};
-pub use stream::{Listener, Stream};
 
-use crate::sys::{EventFd, Lock, eventfd, fd, readiness};
-use anyhow::{Context, Result};
+use super::reception::{Guests, Hall, Reception};
+use crate::sys::Lock;
+use anyhow::Result;
 use connection::Connection;
-use std::io::ErrorKind;
-use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-
-/// A connection's thread calls a handler, which may have work to do.
-const STACK: usize = 256 << 10;
-/// What the kernel refuses now it may allow a little later.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a client may take.
 #[derive(Debug, Clone, Copy)]
@@ -75,44 +67,28 @@ impl<F: Fn(&Request, &Stream) -> Answer + Send + Sync> Handler for F {
 
 /// Listens until it is dropped; then all its connections are closed, and its threads have ended.
 pub struct Server {
-    stop: Arc<EventFd>,
-    thread: Option<JoinHandle<()>>,
+    #[expect(dead_code, reason = "held to be dropped")]
+    reception: Reception,
 }
 
 impl Server {
     /// `name` is that of its threads.
     pub fn start(name: &'static str, listener: Listener, limits: Limits, handler: Arc<dyn Handler>) -> Result<Server> {
-        listener.set_nonblocking().context("prepare the listening socket")?;
-        let stop = Arc::new(eventfd().context("make an eventfd")?);
-        let hall = Hall { name, limits, handler, guests: Vec::new() };
-        let bell = stop.clone();
-        let thread = Builder::new().name(name.into()).stack_size(STACK).spawn(move || hall.run(&listener, &bell));
-        Ok(Server { stop, thread: Some(thread.context("start a thread")?) })
+        let house = House { limits, handler, guests: Guests::new(name) };
+        Ok(Server { reception: Reception::open(name, listener, |_| house)? })
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Only a full counter can fail, and then the bell has been rung.
-        let _ = self.stop.write(1);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// The listening thread's own.
-struct Hall {
-    name: &'static str,
+/// All connections.
+struct House {
     limits: Limits,
     handler: Arc<dyn Handler>,
-    guests: Vec<Guest>,
+    guests: Guests<Guest>,
 }
 
 struct Guest {
     stream: Arc<Stream>,
     phase: Shared,
-    thread: JoinHandle<()>,
 }
 
 /// What a connection's thread does. Only of one that waits for its client may others say that it has ended.
@@ -125,58 +101,40 @@ enum Phase {
 
 type Shared = Arc<Lock<Phase>>;
 
-impl Hall {
-    fn run(mut self, listener: &Listener, stop: &EventFd) {
-        while let Ok([false, _]) = fd::wait_readable([fd::of(stop), listener.as_fd()]) {
-            match listener.accept() {
-                Ok(stream) => self.admit(stream),
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {}
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => {
-                    log::warn!("{}: accept a connection: {e}", self.name);
-                    self.make_room();
-                    let _ = readiness::wait(&mut [readiness::Watch::new(fd::of(stop), true, false)], Some(PAUSE));
-                }
-            }
-        }
-        self.guests.iter().for_each(|g| g.stream.shutdown());
-        self.guests.into_iter().for_each(|g| drop(g.thread.join()));
-    }
-
+impl Hall for House {
     fn admit(&mut self, stream: Stream) {
-        let (ended, guests) =
-            std::mem::take(&mut self.guests).into_iter().partition(|g: &Guest| g.thread.is_finished());
-        self.guests = guests;
-        ended.into_iter().for_each(|g: Guest| drop(g.thread.join()));
         let stream = Arc::new(stream);
         let mut connection = Connection::new(stream.clone(), self.limits);
-        if self.guests.len() >= self.limits.connections && !self.make_room() {
+        if self.guests.count() >= self.limits.connections && !self.end_oldest() {
             return connection.refuse();
         }
         let (phase, handler) = (connection.phase(), self.handler.clone());
-        let thread = Builder::new().name(self.name.into()).stack_size(STACK);
-        match thread.spawn(move || connection.run(&*handler)) {
-            Ok(thread) => self.guests.push(Guest { stream, phase, thread }),
-            Err(e) => log::warn!("{}: start a thread for a connection: {e}", self.name),
-        }
+        self.guests.add(Guest { stream, phase }, move || connection.run(&*handler));
     }
 
+    fn make_room(&mut self) {
+        self.end_oldest();
+    }
+
+    fn close(self) {
+        self.guests.iter().for_each(|guest| guest.stream.shutdown());
+        self.guests.wait();
+    }
+}
+
+impl House {
     /// Ends the oldest connection that waits for its client. False: there is none.
-    fn make_room(&mut self) -> bool {
-        let ended = |guest: &Guest| {
+    fn end_oldest(&mut self) -> bool {
+        self.guests.wait_for(|guest| {
             let mut phase = guest.phase.lock();
             let waits = *phase == Phase::Waits;
             if waits {
+                // Its thread waits for the client and nothing else, so it ends at once.
                 *phase = Phase::Ended;
+                guest.stream.shutdown();
             }
             waits
-        };
-        let Some(at) = self.guests.iter().position(ended) else { return false };
-        let guest = self.guests.remove(at);
-        guest.stream.shutdown();
-        // It waited for its client and nothing else.
-        let _ = guest.thread.join();
-        true
+        })
     }
 }
 

@@ -1,28 +1,22 @@
 //! The socket that viewers connect to, and a thread for each of them.
 
 use super::super::{Display, Entrance, Room, address};
-use super::{Door, Socket, Wire, serve};
+use super::{Door, Socket, serve};
+use crate::host::reception::{Guests, Hall, Listener, Reception, Stream};
 use crate::host::stream;
-use crate::sys::readiness::{self, Watch};
-use crate::sys::{EventFd, eventfd, fd, socket};
+use crate::sys::{EventFd, socket};
 use anyhow::{Context, Result};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixListener;
+use std::os::fd::AsFd;
 use std::path::{PathBuf, absolute};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
 
 /// Where VNC servers listen: display 0 to display 99.
 const PORTS: std::ops::RangeInclusive<u16> = 5900..=5999;
 /// Viewers at a time.
 const MOST: usize = 16;
-const STACK: usize = 256 << 10;
-/// Until there are descriptors again.
-const BREATH: Duration = Duration::from_millis(100);
 
 /// `ADDRESS[:PORT]`, `PORT` or `unix:PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,60 +50,16 @@ impl Place {
     }
 }
 
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
-}
-
-impl Listener {
-    /// With its address as users write it.
-    fn open(at: &Place) -> Result<(Listener, String)> {
-        match at {
-            Place::Tcp(ip, port) => {
-                let listener = tcp(*ip, *port)?;
-                listener.set_nonblocking(true).context("prepare the socket")?;
-                let address = format!("vnc://{}", listener.local_addr().context("ask for the port")?);
-                Ok((Listener::Tcp(listener), address))
-            }
-            Place::Unix(path) => {
-                let listener = stream::bind(path)?;
-                listener.set_nonblocking(true).context("prepare the socket")?;
-                Ok((Listener::Unix(listener, path.clone()), format!("unix:{}", absolute(path)?.display())))
-            }
+/// Listens there, and says where that is, as users write it.
+fn listen(at: &Place) -> Result<(Listener, String)> {
+    match at {
+        Place::Tcp(ip, port) => {
+            let listener = tcp(*ip, *port)?;
+            let address = format!("vnc://{}", listener.local_addr().context("ask for the port")?);
+            Ok((Listener::Tcp(listener), address))
         }
-    }
-
-    fn fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Listener::Tcp(listener) => listener.as_fd(),
-            Listener::Unix(listener, _) => listener.as_fd(),
-        }
-    }
-
-    /// The next viewer, and who it is.
-    fn accept(&self) -> io::Result<(Box<dyn Wire>, String)> {
-        match self {
-            Listener::Tcp(listener) => {
-                let (stream, peer) = listener.accept()?;
-                stream.set_nonblocking(true)?;
-                // What is typed is short, and its echo is waited for.
-                stream.set_nodelay(true)?;
-                socket::keep_alive(stream.as_fd())?;
-                Ok((Box::new(Socket::new(stream, peer.ip().is_loopback())), peer.to_string()))
-            }
-            Listener::Unix(listener, path) => {
-                let (stream, _) = listener.accept()?;
-                stream.set_nonblocking(true)?;
-                Ok((Box::new(Socket::new(stream, true)), format!("one at {}", path.display())))
-            }
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Listener::Unix(_, path) = self {
-            let _ = std::fs::remove_file(path);
+        Place::Unix(path) => {
+            Ok((Listener::Unix(stream::bind(path)?), format!("unix:{}", absolute(path)?.display())))
         }
     }
 }
@@ -130,19 +80,21 @@ fn tcp(ip: IpAddr, port: Option<u16>) -> Result<TcpListener> {
 
 /// The open socket.
 pub struct Vnc {
-    stop: Arc<EventFd>,
-    thread: Option<JoinHandle<()>>,
     /// As users write it.
     pub address: String,
+    reception: Option<Reception>,
+    /// Of a unix socket.
+    path: Option<PathBuf>,
 }
 
 impl Vnc {
     pub fn open(at: &Place, door: Door, room: &Room) -> Result<Vnc> {
-        let (listener, address) = Listener::open(at)?;
-        let stop = Arc::new(eventfd().context("create an eventfd")?);
-        let house = House { listener, stop: stop.clone(), room: room.clone(), door: Arc::new(door) };
-        let thread = Builder::new().name("vnc".into()).stack_size(STACK).spawn(move || house.live());
-        Ok(Vnc { stop, thread: Some(thread.context("start a thread")?), address })
+        let (listener, address) = listen(at)?;
+        let path = if let Place::Unix(path) = at { Some(path.clone()) } else { None };
+        let (room, door, guests) = (room.clone(), Arc::new(door), Guests::new("vnc viewer"));
+        let at = address.clone();
+        let reception = Reception::open("vnc", listener, |stop| House { stop, room, door, at, guests })?;
+        Ok(Vnc { address, reception: Some(reception), path })
     }
 }
 
@@ -154,64 +106,47 @@ impl Display for Vnc {
 
 impl Drop for Vnc {
     fn drop(&mut self) {
-        let _ = self.stop.write(1);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        self.reception.take();
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path);
         }
     }
 }
 
+/// All viewers.
 struct House {
-    listener: Listener,
+    /// Ends what each of them is served.
     stop: Arc<EventFd>,
     room: Room,
     door: Arc<Door>,
+    at: String,
+    guests: Guests<()>,
 }
 
-impl House {
-    fn live(&self) {
-        let mut guests: Vec<JoinHandle<()>> = Vec::new();
-        loop {
-            let mut watches = [Watch::new(fd::of(&self.stop), true, false), Watch::new(self.listener.fd(), true, false)];
-            if let Err(e) = readiness::wait(&mut watches, None) {
-                log::error!("vnc: wait for viewers: {e}; there will be no more");
-                break;
-            }
-            let [stop, knock] = &watches;
-            if stop.ready() {
-                break;
-            }
-            if knock.ready() {
-                guests.retain(|guest| !guest.is_finished());
-                self.let_in(&mut guests);
-            }
+impl Hall for House {
+    fn admit(&mut self, stream: Stream) {
+        let peer = stream.peer();
+        let name = peer.map_or_else(|| format!("one at {}", self.at), |peer| peer.to_string());
+        if self.guests.count() >= MOST {
+            return log::warn!("vnc: {name} was turned away: {MOST} viewers are there");
         }
-        // All of them see `stop`.
-        guests.into_iter().for_each(|guest| drop(guest.join()));
-    }
-
-    fn let_in(&self, guests: &mut Vec<JoinHandle<()>>) {
-        let (wire, peer) = match self.listener.accept() {
-            Ok(accepted) => accepted,
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)) => {
-                log::warn!("vnc: {e}: a viewer has to wait");
-                let _ = readiness::wait(&mut [Watch::new(fd::of(&self.stop), true, false)], Some(BREATH));
-                return;
-            }
-            Err(e) => return log::debug!("vnc: accept: {e}"),
-        };
-        if guests.len() >= MOST {
-            return log::warn!("vnc: {peer} was turned away: {MOST} viewers are there");
+        let ready = stream.set_nonblocking().and_then(|()| match peer {
+            Some(_) => socket::keep_alive(stream.as_fd()),
+            None => Ok(()),
+        });
+        if let Err(e) = ready {
+            return log::debug!("vnc: {name}: prepare the connection: {e}");
         }
+        let wire = Socket::new(stream, peer.is_none_or(|peer| peer.ip().is_loopback()));
         let (room, door, stop) = (self.room.clone(), self.door.clone(), self.stop.clone());
-        let name = peer.clone();
-        let live = move || match serve(wire, &room, &door, &stop) {
+        self.guests.add((), move || match serve(Box::new(wire), &room, &door, &stop) {
             Ok(()) => log::debug!("vnc: {name}: the guest has ended"),
             Err(e) => log::info!("vnc: {name} left: {e:#}"),
-        };
-        match Builder::new().name("vnc viewer".into()).stack_size(STACK).spawn(live) {
-            Ok(thread) => guests.push(thread),
-            Err(e) => log::warn!("vnc: {peer} was turned away: start a thread: {e}"),
-        }
+        });
+    }
+
+    /// All of them see `stop`.
+    fn close(self) {
+        self.guests.wait();
     }
 }

@@ -4,6 +4,7 @@ mod door;
 mod encode;
 mod hostile;
 mod lights;
+mod listen;
 
 use super::*;
 use crate::host::screen::{Brush, Cursor, Rank, Rect, Screen, Size, Source};

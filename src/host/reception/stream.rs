@@ -1,4 +1,4 @@
-//! What HTTP is spoken over: TCP or a unix socket.
+//! What clients come over: TCP or a unix socket.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,11 +13,11 @@ pub enum Listener {
 }
 
 impl Listener {
-    pub(super) fn accept(&self) -> io::Result<Stream> {
+    pub fn accept(&self) -> io::Result<Stream> {
         let stream = match self {
             Listener::Tcp(l) => {
                 let stream = l.accept()?.0;
-                // Responses and frames are written whole.
+                // What is sent is written whole, and often waited for.
                 stream.set_nodelay(true)?;
                 Stream::Tcp(stream)
             }
@@ -26,7 +26,7 @@ impl Listener {
         Ok(stream)
     }
 
-    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
+    pub fn set_nonblocking(&self) -> io::Result<()> {
         match self {
             Listener::Tcp(l) => l.set_nonblocking(true),
             Listener::Unix(l) => l.set_nonblocking(true),
@@ -68,7 +68,7 @@ impl Stream {
     }
 
     /// The peer sees the end, and may still send.
-    pub(super) fn end_output(&self) {
+    pub fn end_output(&self) {
         let _ = match self {
             Stream::Tcp(s) => s.shutdown(Shutdown::Write),
             Stream::Unix(s) => s.shutdown(Shutdown::Write),
@@ -83,14 +83,14 @@ impl Stream {
     }
 
     /// How long a read waits; it is never zero.
-    pub(super) fn set_read_timeout(&self, time: Duration) -> io::Result<()> {
+    pub fn set_read_timeout(&self, time: Duration) -> io::Result<()> {
         match self {
             Stream::Tcp(s) => s.set_read_timeout(Some(time)),
             Stream::Unix(s) => s.set_read_timeout(Some(time)),
         }
     }
 
-    pub(super) fn set_write_timeout(&self, time: Duration) -> io::Result<()> {
+    pub fn set_write_timeout(&self, time: Duration) -> io::Result<()> {
         match self {
             Stream::Tcp(s) => s.set_write_timeout(Some(time)),
             Stream::Unix(s) => s.set_write_timeout(Some(time)),
@@ -104,6 +104,12 @@ impl Read for &Stream {
             Stream::Tcp(s) => (&mut &*s).read(buf),
             Stream::Unix(s) => (&mut &*s).read(buf),
         }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
     }
 }
 
