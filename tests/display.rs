@@ -10,6 +10,8 @@ mod picture;
 #[path = "support/rfb.rs"]
 mod rfb;
 mod support;
+#[path = "display/veil.rs"]
+mod veil;
 #[path = "display/vm.rs"]
 mod vm;
 
@@ -219,6 +221,49 @@ fn a_wrong_password_is_refused() {
     let output = capture("secret");
     assert!(output.status.success(), "{}", stderr(&output));
     Shot::read(&picture).assert(SIZE, 2, "with the password");
+}
+
+#[test]
+fn a_client_comes_by_tls_with_a_password() {
+    if !have_kvm("a_client_comes_by_tls_with_a_password") {
+        return;
+    }
+    let mut vm = Vm::start(&["--display", "vnc,tls=on,password=more than eight bytes"], "gpu=4 input echo=30 idle");
+    let address = vm.told("screen at vnc://");
+    let fingerprint = vm.told("fingerprint of its certificate is ");
+    assert!(veil::open(&address, &fingerprint, "more than", &[rfb::TIGHT]).is_err(), "with a wrong password");
+    assert!(veil::open(&address, "00:11", "more than eight bytes", &[rfb::TIGHT]).is_err(), "at another server");
+    let mut client = veil::open(&address, &fingerprint, "more than eight bytes", &[rfb::TIGHT]).unwrap();
+    client.until(|c| shows(c, 4)).unwrap();
+    press(&mut client);
+    vm.line("flush 5");
+    client.until(|c| shows(c, 5)).unwrap();
+    shot(&client).assert(SIZE, 5, "by TLS");
+    // Without TLS nobody comes in.
+    let Err(why) = rfb::Client::open(Box::new(TcpStream::connect(&address).unwrap()), &[rfb::RAW]) else { panic!() };
+    assert!(why.to_string().contains("password"), "{why}");
+}
+
+#[test]
+fn what_one_client_cuts_the_others_have() {
+    if !have_kvm("what_one_client_cuts_the_others_have") {
+        return;
+    }
+    let vm = Vm::start(VNC, "gpu=1 idle");
+    let (mut one, mut two) = (connect(&vm, &[rfb::RAW]), connect(&vm, &[rfb::ZRLE]));
+    one.until(|c| shows(c, 1)).unwrap();
+    two.until(|c| shows(c, 1)).unwrap();
+    let hears = |client: &mut rfb::Client, text: &[u8]| {
+        while client.text.as_deref() != Some(text) {
+            client.next().unwrap();
+        }
+    };
+    // Latin-1, and no UTF-8.
+    one.cut(b"f\xfcr zwei").unwrap();
+    hears(&mut two, b"f\xfcr zwei");
+    two.cut(b"and back").unwrap();
+    hears(&mut one, b"and back");
+    assert_eq!(two.text.as_deref(), Some(&b"f\xfcr zwei"[..]), "nobody is told what they said themselves");
 }
 
 #[test]

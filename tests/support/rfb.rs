@@ -77,6 +77,8 @@ pub struct Client {
     pub told: bool,
     /// What was said to our wishes for a size: 0 done, 4 passed on, else why not.
     pub answers: Vec<u16>,
+    /// What was cut last, in Latin-1.
+    pub text: Option<Vec<u8>>,
     /// FramebufferUpdates, and rectangles with pixels in them.
     pub updates: u64,
     pub rects: u64,
@@ -121,6 +123,11 @@ impl Client {
             return Err(broken("a password is wanted"));
         }
         wire.write_all(&[1])?;
+        Client::enter(wire, encodings)
+    }
+
+    /// Goes on where all that is asked of who comes has been answered.
+    pub fn enter(mut wire: Box<dyn Wire>, encodings: &[i32]) -> io::Result<Client> {
         if read::<4>(&mut wire)? != [0; 4] {
             return Err(broken("refused"));
         }
@@ -139,6 +146,7 @@ impl Client {
             cursor: None,
             told: false,
             answers: Vec::new(),
+            text: None,
             updates: 0,
             rects: 0,
         };
@@ -189,6 +197,12 @@ impl Client {
         self.output.write_all(&[5, buttons, a, b, c, d])
     }
 
+    /// Text for the clipboard, in Latin-1.
+    pub fn cut(&mut self, text: &[u8]) -> io::Result<()> {
+        let len = (text.len() as u32).to_be_bytes();
+        self.output.write_all(&[&[6, 0, 0, 0][..], &len, text].concat())
+    }
+
     /// Wishes for another size.
     pub fn resize(&mut self, width: u16, height: u16) -> io::Result<()> {
         let ([a, b], [c, d]) = (width.to_be_bytes(), height.to_be_bytes());
@@ -204,8 +218,10 @@ impl Client {
             [2] => Ok(false),
             [3] => {
                 let head = read::<7>(&mut self.input)?;
-                let len = i32::from_be_bytes([head[3], head[4], head[5], head[6]]).unsigned_abs();
-                io::copy(&mut (&mut self.input).take(len.into()), &mut io::sink())?;
+                let len = u32::from_be_bytes([head[3], head[4], head[5], head[6]]);
+                let mut text = vec![0; len as usize];
+                self.input.read_exact(&mut text)?;
+                self.text = Some(text);
                 Ok(false)
             }
             [other] => Err(broken(&format!("message {other}"))),
