@@ -75,3 +75,6 @@ fn parse(text: &str) -> Result<Display> {
     let options = Options::parse(options.get(1..).unwrap_or_default(), kind.positional())?;
     Ok(Display { kind: kind.name, options })
 }
+
+#[cfg(test)]
+mod tests;

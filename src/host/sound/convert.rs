@@ -12,8 +12,8 @@ pub const FRAME: usize = 4;
 
 /// The sinc is cut off after so many zero crossings to each side.
 const CROSSINGS: u32 = 16;
-/// Its values between two crossings.
-const FINE: u32 = 256;
+/// Frames that are added at once.
+const LANES: usize = 4;
 /// What is kept of the lower of both bands; the rest is where the filter falls.
 const BAND: f64 = 0.9;
 /// Of Kaiser's window: what is to be kept away is 60 dB down (Oppenheim and Schafer, Discrete-Time Signal Processing, 7.5.3).
@@ -77,13 +77,13 @@ fn s16(frame: [f32; 2]) -> [u8; FRAME] {
 }
 
 struct Resampler {
-    /// Half of the windowed sinc, from its middle on.
-    table: Vec<f32>,
-    /// Places of the table from one frame to the next.
-    stride: f32,
+    rate: u32,
     /// Frames to each side that have a part in one that comes out.
     reach: usize,
-    rate: u32,
+    /// Their parts, for each place between two frames where one that comes out may lie; empty until they are needed.
+    parts: Vec<Vec<f32>>,
+    /// 48000ths of a frame from one such place to the next.
+    between: u32,
     /// What came and is still needed.
     recent: Vec<[f32; 2]>,
     /// The next frame that comes out is so many 48000ths behind this one of them.
@@ -93,19 +93,13 @@ struct Resampler {
 
 impl Resampler {
     fn new(rate: u32) -> Resampler {
-        let last = f64::from(CROSSINGS * FINE);
-        let value = |n: u32| {
-            let x = f64::from(n) / f64::from(FINE) * std::f64::consts::PI;
-            let sinc = if n == 0 { 1.0 } else { x.sin() / x };
-            (sinc * bessel(BETA * (1.0 - (f64::from(n) / last).powi(2)).sqrt()) / bessel(BETA)) as f32
-        };
-        let crossings = BAND * (f64::from(RATE) / f64::from(rate)).min(1.0);
-        let reach = (f64::from(CROSSINGS) / crossings).ceil() as usize;
+        let reach = ((f64::from(CROSSINGS) / crossings(rate)).ceil() as usize).next_multiple_of(LANES / 2);
+        let between = common_divisor(rate, RATE);
         Resampler {
-            table: (0..=CROSSINGS * FINE).map(value).collect(),
-            stride: (crossings * f64::from(FINE)) as f32,
-            reach,
             rate,
+            reach,
+            parts: vec![Vec::new(); (RATE / between) as usize],
+            between,
             // It was silent before.
             recent: vec![[0.0; 2]; reach],
             at: reach,
@@ -116,41 +110,66 @@ impl Resampler {
     /// All that can be told already.
     fn run(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
-        while let Some(frame) = self.frame() {
-            out.extend(s16(frame));
+        let first = |at: usize| at + 1 - self.reach;
+        while let Some(near) = self.recent.get(first(self.at)..first(self.at) + 2 * self.reach)
+            && let Some(parts) = self.parts.get_mut((self.phase / self.between) as usize)
+        {
+            if parts.is_empty() {
+                *parts = all_parts(self.rate, self.reach, self.phase);
+            }
+            out.extend(s16(blend(near, parts)));
             let phase = self.phase + self.rate;
             self.at += (phase / RATE) as usize;
             self.phase = phase % RATE;
         }
-        let used = (self.at + 1 - self.reach).min(self.recent.len());
+        let used = first(self.at).min(self.recent.len());
         self.recent.drain(..used);
         self.at -= used;
         out
     }
+}
 
-    /// The next one, if all that it needs has come.
-    fn frame(&self) -> Option<[f32; 2]> {
-        let first = self.at + 1 - self.reach;
-        let near = self.recent.get(first..first + 2 * self.reach)?;
-        let behind = self.phase as f32 / RATE as f32;
-        let (mut sum, mut all) = ([0.0; 2], 0.0);
-        for (n, frame) in near.iter().enumerate() {
-            let away = (n as f32 - (self.reach - 1) as f32 - behind).abs() * self.stride;
-            let place = away as usize;
-            let (Some(low), Some(high)) = (self.table.get(place), self.table.get(place + 1)) else { continue };
-            let weight = low + (high - low) * away.fract();
-            let [left, right] = frame;
-            sum = [sum[0] + weight * left, sum[1] + weight * right];
-            all += weight;
+/// Their sum, each with its part. Several are added side by side, which processors do at once.
+fn blend(frames: &[[f32; 2]], parts: &[f32]) -> [f32; 2] {
+    let mut sums = [[0.0; 2]; LANES];
+    for (frames, parts) in frames.as_chunks::<LANES>().0.iter().zip(parts.as_chunks::<LANES>().0) {
+        for (sum, (frame, part)) in sums.iter_mut().zip(frames.iter().zip(parts)) {
+            *sum = [sum[0] + part * frame[0], sum[1] + part * frame[1]];
         }
-        Some(sum.map(|sum| sum / all))
     }
+    sums.iter().fold([0.0; 2], |all, sum| [all[0] + sum[0], all[1] + sum[1]])
+}
+
+/// Zero crossings of the sinc from one frame of this rate to the next.
+fn crossings(rate: u32) -> f64 {
+    BAND * (f64::from(RATE) / f64::from(rate)).min(1.0)
+}
+
+/// The parts of `reach` frames to each side of a place, which is `phase` 48000ths behind the last on the left. Together they are 1.
+fn all_parts(rate: u32, reach: usize, phase: u32) -> Vec<f32> {
+    let behind = f64::from(phase) / f64::from(RATE);
+    let away = |n: usize| (n as f64 - (reach - 1) as f64 - behind) * crossings(rate);
+    let parts: Vec<f64> = (0..2 * reach).map(|n| windowed_sinc(away(n))).collect();
+    let all: f64 = parts.iter().sum();
+    parts.iter().map(|part| (part / all) as f32).collect()
+}
+
+/// At so many crossings from its middle; how high it is in the middle does not matter.
+fn windowed_sinc(place: f64) -> f64 {
+    let x = place * std::f64::consts::PI;
+    let sinc = if x == 0.0 { 1.0 } else { x.sin() / x };
+    let window = (1.0 - (place / f64::from(CROSSINGS)).powi(2)).max(0.0);
+    if window == 0.0 { 0.0 } else { sinc * bessel(BETA * window.sqrt()) }
+}
+
+fn common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a.max(1) } else { common_divisor(b, a % b) }
 }
 
 /// The modified Bessel function of the first kind and order 0, by its series.
 fn bessel(x: f64) -> f64 {
     let (mut term, mut sum) = (1.0, 1.0);
-    for n in 1..40 {
+    for n in 1..25 {
         term *= (x / 2.0 / f64::from(n)).powi(2);
         sum += term;
     }

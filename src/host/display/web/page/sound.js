@@ -53,7 +53,11 @@ export class Sound {
   async begin() {
     if (!this.wanted) return;
     this.context ??= new AudioContext({ sampleRate: RATE, latencyHint: 'interactive' });
-    this.speaker ??= this.make();
+    this.speaker ??= this.make().catch(error => {
+      // The next click tries again.
+      this.speaker = null;
+      throw error;
+    });
     await Promise.all([this.context.resume(), this.speaker]);
     this.allowed = true;
     GESTURES.forEach(name => removeEventListener(name, this.gesture, true));
