@@ -30,8 +30,8 @@ export class Ring {
 
   // Frames of two samples of 16 bits.
   put(frames) {
-    const count = Math.min(frames.length >> 1, this.size);
-    if (this.count + count > this.size) this.drop(this.count + count - this.size);
+    frames = frames.subarray(-2 * MOST);
+    const count = frames.length >> 1;
     for (let n = 0; n < count; n++) {
       const to = this.at(this.count++);
       this.samples[to] = frames[2 * n] / 32768;

@@ -101,3 +101,61 @@ fn a_browser_without_worklets_plays_it_too() {
         browser.hears(HERTZ, 0.5);
     });
 }
+
+/// What the page does with sound that comes too late, too early, or all at once: steps between samples are no larger than those of the tone, but for
+/// what one place that becomes another adds.
+const RING: &str = "
+    (async () => {
+      const { Ring } = await import('/speaker.js');
+      const ring = new Ring();
+      let [now, last, steps, most] = [0, 0, 0, 0];
+      const put = count => {
+        const frames = new Int16Array(2 * count);
+        for (let n = 0; n < count; n++, now++) {
+          frames[2 * n] = 16384 * Math.sin(2 * Math.PI * 480 * now / 48000);
+          frames[2 * n + 1] = -frames[2 * n];
+        }
+        ring.put(frames);
+        most = Math.max(most, ring.count);
+      };
+      // How loud it was.
+      const take = count => {
+        const [left, right] = [new Float32Array(count), new Float32Array(count)];
+        ring.take(left, right);
+        let loud = 0;
+        left.forEach((value, n) => {
+          steps = Math.max(steps, Math.abs(value - last), Math.abs(value + right[n]));
+          last = value;
+          loud = Math.max(loud, Math.abs(value));
+        });
+        return loud;
+      };
+      const before = take(128);
+      put(2400);
+      const lead = take(2880);
+      const first = take(2400);
+      // There is nothing more, so it fades.
+      take(300);
+      const after = take(128);
+      // Much too much, and then a piece for each that is taken.
+      for (let n = 0; n < 100; n++) put(960);
+      put(9600);
+      const flood = most;
+      for (let n = 0; n < 300; n++) { put(960); take(960); }
+      return { before, lead, first, after, flood, late: ring.count, steps };
+    })()";
+
+#[test]
+fn what_comes_late_or_at_once_makes_no_clicks_and_is_not_kept() {
+    let web = Web::open(Place::default().0, &super::room(), true).unwrap();
+    let mut browser = Browser::start();
+    browser.open(&web.link().unwrap());
+    browser.until("document.body.dataset.state === 'connected'");
+    let ring = browser.value(RING);
+    let of = |name: &str| ring[name].as_f64().unwrap();
+    assert_eq!((of("before"), of("lead")), (0.0, 0.0), "{ring}");
+    assert!((of("first") - 0.5).abs() < 0.001 && of("after") < 0.001, "{ring}");
+    assert!(of("flood") <= 17280.0, "more than 360 ms wait: {ring}");
+    assert!(of("late") < 5000.0, "what is not needed is still there: {ring}");
+    assert!(of("steps") < 0.05, "it clicks: {ring}");
+}
