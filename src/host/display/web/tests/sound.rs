@@ -131,9 +131,10 @@ const RING: &str = "
         return loud;
       };
       const before = take(128);
-      put(2400);
+      // It ends where it is loudest.
+      put(2425);
       const lead = take(2880);
-      const first = take(2400);
+      const first = take(2425);
       // There is nothing more, so it fades.
       take(300);
       const after = take(128);
