@@ -75,7 +75,7 @@ export class Sound {
     }
     // Browsers have worklets only where they take the connection for a safe one.
     const ring = new Ring();
-    const node = context.createScriptProcessor(1024, 0, 2);
+    const node = context.createScriptProcessor(2048, 0, 2);
     node.onaudioprocess = ({ outputBuffer: out }) => ring.take(out.getChannelData(0), out.getChannelData(1));
     node.connect(context.destination);
     this.kept = node;
