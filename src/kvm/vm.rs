@@ -27,15 +27,16 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// Memory slots come before the interrupt chips: each slot set later waits for an SRCU grace period,
-    /// several milliseconds on some hosts.
+    /// Complete, but for its vCPUs.
     pub fn new(kvm: &Kvm, memory: &Memory, reserved: &Reserved) -> Result<Vm> {
-        Vm::with_roms(kvm, memory, &[], reserved)
+        let vm = Vm::without_chips(kvm, memory, &[], reserved)?;
+        vm.add_chips()?;
+        Ok(vm)
     }
 
-    /// The guest reads `roms` as they are; a store to one leaves the guest as a store to a device does
-    /// (api.rst, KVM_MEM_READONLY).
-    pub fn with_roms(kvm: &Kvm, memory: &Memory, roms: &[Memory], reserved: &Reserved) -> Result<Vm> {
+    /// With its memory alone. The guest reads `roms` as they are; a store to one leaves the guest as a store to a device
+    /// does (api.rst, KVM_MEM_READONLY).
+    pub fn without_chips(kvm: &Kvm, memory: &Memory, roms: &[Memory], reserved: &Reserved) -> Result<Vm> {
         let fd = create(kvm)?;
         let mut slots = 0u32..;
         for (region, slot) in memory.regions().iter().zip(&mut slots) {
@@ -51,16 +52,21 @@ impl Vm {
         }
         fd.set_identity_map_address(reserved.identity_map).context("set identity map address")?;
         fd.set_tss_address(reserved.tss as usize).context("set TSS address")?;
-        fd.create_irq_chip().context("create interrupt controllers")?;
-        let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
-        fd.create_pit2(pit).context("create timer")?;
         let fd = Arc::new(fd);
         let routes = Arc::new(irq::Routes::new(fd.clone()));
         let next_slot = AtomicU32::new(slots.start);
         Ok(Vm { fd, routes, roms: kept, next_slot })
     }
 
-    /// Shows the guest this ROM of [`Vm::with_roms`], or takes it away: then loads from there leave the guest as well.
+    /// Interrupt controllers and the timer, before the first vCPU. Memory slots come before them: each slot set later waits
+    /// for an SRCU grace period, several milliseconds on some hosts.
+    pub fn add_chips(&self) -> Result<()> {
+        self.fd.create_irq_chip().context("create interrupt controllers")?;
+        let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
+        self.fd.create_pit2(pit).context("create timer")
+    }
+
+    /// Shows the guest this ROM of [`Vm::without_chips`], or takes it away: then loads from there leave the guest as well.
     pub fn show_rom(&self, index: usize, on: bool) -> Result<()> {
         let (first, rom) = self.roms.get(index).with_context(|| format!("there is no ROM {index}"))?;
         for (region, slot) in rom.regions().iter().zip(*first..) {

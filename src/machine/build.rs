@@ -71,7 +71,7 @@ impl Machine {
         let memory = Memory::new(&ranges, config.memory.hugepages).context("--memory")?;
         let usual = Reserved { identity_map: layout::IDENTITY_MAP, tss: layout::TSS };
         let (roms, reserved) = firmware.as_ref().map_or((&[][..], &usual), |f| (f.roms(), &firmware::RESERVED));
-        let vm = Arc::new(Vm::with_roms(&kvm, &memory, roms, reserved)?);
+        let vm = Arc::new(Vm::without_chips(&kvm, &memory, roms, reserved)?);
         let supported = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).context("ask KVM for CPUID")?;
 
         let (ports, mmio) = (Arc::new(Bus::default()), Arc::new(Bus::default()));
@@ -86,6 +86,8 @@ impl Machine {
         let power = building.platform(&config, &host.seat)?;
         let reset = Arc::new(platform::power::ResetPort::new(building.notify.clone()));
         let slots = building.attach(&config, devices, reset)?;
+        // Video memory has its place by now.
+        building.vm.add_chips()?;
         let acpi = board(&config, apic_ids.clone(), &slots, address_bits);
         let start = match (firmware, kernel) {
             (Some(firmware), _) => Start::Firmware(firmware.plug(&mut building, &config, &slots, &acpi)?),
