@@ -111,8 +111,8 @@ impl State {
     /// The picture is `size`, black, and all of it is new.
     fn clear(&mut self, size: Size) {
         self.size = size;
-        self.pixels.clear();
-        self.pixels.resize(size.pixels(), 0);
+        // Fresh memory from the kernel is zero, and costs nothing until something is drawn.
+        self.pixels = vec![0; size.pixels()];
         for viewer in &mut self.viewers {
             viewer.damage = Damage::new(size);
             viewer.damage.all();
