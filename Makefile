@@ -31,7 +31,8 @@ test: setup
 ONCE := vm-memory|vmm-sys-util|kvm-bindings|kvm-ioctls|virtio-queue|virtio-bindings|linux-loader|vhost
 
 SCRIPTS := tests/setup tests/display/novnc tests/display/vncdotool tests/demo tests/lab/run tests/lab/build tests/lab/rootfs tests/lab/image \
-    tests/lab/images/* tests/lab/test tests/lab/setup tests/lab/host/* tests/lab/guest/* tests/lab/cases/*.sh tests/lab/cases/rootfs/*.sh \
+    tests/lab/images/* tests/lab/test tests/lab/setup tests/lab/host/* tests/lab/guest/* tests/lab/clipboard/run \
+    tests/lab/clipboard/init tests/lab/clipboard/session tests/lab/cases/*.sh tests/lab/cases/rootfs/*.sh \
     tests/lab/cases/images/*.sh tests/lab/cases/steady/*.sh tests/bench/run tests/bench/disk tests/bench/screen tests/bench/linux \
     tests/bench/linux-guest tests/bench/exec tests/bench/exec-guest .ci/run tests/desktop/image
 
