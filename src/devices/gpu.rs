@@ -119,7 +119,7 @@ impl Gpu {
             Request::Unref { id } => {
                 self.resources.remove(id)?;
                 if self.scanout.is_some_and(|(shown, _)| shown == id) {
-                    self.hide();
+                    self.darken();
                 }
             }
             Request::Attach { id, entries } => self.resources.attach(id, entries, chain, mem)?,
@@ -144,10 +144,18 @@ impl Gpu {
         self.brush.hide();
     }
 
+    /// A screen that the driver switches off is black: the picture of before the driver does not come back.
+    fn darken(&mut self) {
+        if let Some((_, shown)) = self.scanout.take() {
+            let size = Size { width: shown.width, height: shown.height };
+            self.brush.draw(size.whole(), |_, row| row.fill(0));
+        }
+    }
+
     fn set_scanout(&mut self, rect: Rect, scanout: u32, id: u32) -> Result<(), Refused> {
         only(scanout)?;
         if id == 0 {
-            self.hide();
+            self.darken();
             return Ok(());
         }
         if !rect.fits(self.resources.get(id)?.size) {
