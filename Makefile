@@ -2,13 +2,14 @@
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup build demo test lint bench kde-image
+.PHONY: help setup build demo test lint bench kde-image kde-demo
 help:
 	@echo 'make demo    sets this machine up, builds kiln and boots a stock Linux kernel with it'
 	@echo 'make test    sets this machine up and runs every test: unit, integration, and in the lab (a nested host with KVM)'
 	@echo 'make lint    formatting, clippy, shellcheck, and no rust-vmm crate twice in the tree'
 	@echo 'make bench   kiln beside QEMU and virtme-ng: start-up, size, exits'
 	@echo 'make kde-image  builds the disk image of a KDE Plasma desktop (five minutes, 6 GB)'
+	@echo 'make kde-demo   boots it throw-away, opens a terminal from its menu, types a command, and keeps pictures'
 	@echo 'make build   the static binary: target/x86_64-unknown-linux-gnu/release/kiln'
 	@echo 'make setup   only sets this machine up (Debian 12, as root)'
 
@@ -34,7 +35,8 @@ SCRIPTS := tests/setup tests/display/novnc tests/display/vncdotool tests/demo te
     tests/lab/images/* tests/lab/test tests/lab/setup tests/lab/host/* tests/lab/guest/* tests/lab/clipboard/run \
     tests/lab/clipboard/init tests/lab/clipboard/session tests/lab/cases/*.sh tests/lab/cases/rootfs/*.sh \
     tests/lab/cases/images/*.sh tests/lab/cases/steady/*.sh tests/bench/run tests/bench/disk tests/bench/screen tests/bench/linux \
-    tests/bench/linux-guest tests/bench/exec tests/bench/exec-guest .ci/run tests/desktop/image
+    tests/bench/linux-guest tests/bench/exec tests/bench/exec-guest .ci/run tests/desktop/image tests/desktop/demo \
+    tests/desktop/session tests/desktop/nested
 
 lint: setup
 	cargo fmt --check
@@ -46,6 +48,9 @@ lint: setup
 
 kde-image: setup
 	@tests/desktop/image
+
+kde-demo: setup
+	@tests/desktop/demo
 
 bench: setup
 	tests/bench/run
