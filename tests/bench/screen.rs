@@ -111,10 +111,10 @@ fn report(vmms: &[Vmm], seen: &[Vec<Seen>], rounds: usize) {
                 "{:<12} {:>20} {:>14} {:>20} {:>16} {:>14} {:>10}",
                 format!("{} {name}", vmm.name),
                 span(&s.latency, 1),
-                format!("{:.0}", quartiles(&s.picture)[1]),
+                format!("{:.1}", quartiles(&s.picture)[1]),
                 span(&s.cpu, 1),
                 format!("{:.1}", quartiles(&s.rate)[1]),
-                format!("{:.0}", quartiles(&s.change)[1]),
+                format!("{:.1}", quartiles(&s.change)[1]),
                 format!("{:.1}", quartiles(&s.wakeups)[1]),
             );
         }

@@ -23,6 +23,8 @@ use std::collections::BTreeSet;
 const PATIENT: usize = 256 << 10;
 /// Bytes that are made before they are sent.
 const PIECE: usize = 128 << 10;
+/// Pixels that are made before they are sent, however few bytes they are: the client unpacks them while the next are made.
+const PORTION: u64 = 1 << 17;
 /// Updates that a client has been sent and has not said to have come (if it can say so).
 const IN_FLIGHT: u32 = 2;
 /// Times that is read, 64 KiB each, from one who has hung up.
@@ -262,7 +264,9 @@ impl<'a> Session<'a> {
         if self.may_draw() {
             self.news();
         }
-        while self.update.going() && self.line.backlog() < PIECE {
+        let mut pixels = 0;
+        while self.update.going() && self.line.backlog() < PIECE && pixels < PORTION {
+            pixels += self.update.next_pixels();
             let ended = self.update.step(&self.viewer, &mut self.encoder, self.line.out());
             if ended && self.can.contains(&encoding::FENCE) {
                 self.in_flight += 1;

@@ -149,6 +149,11 @@ impl Update {
         }
     }
 
+    /// How many pixels the next rectangle has.
+    pub fn next_pixels(&self) -> u64 {
+        self.rects.front().map_or(0, |rect| u64::from(rect.width) * u64::from(rect.height))
+    }
+
     /// Appends the next rectangle, with the pixels of now. True: that was the last one.
     pub fn step(&mut self, viewer: &Viewer, encoder: &mut Encoder, out: &mut Vec<u8>) -> bool {
         if let Some(rect) = self.rects.pop_front() {
