@@ -3,6 +3,8 @@
 
 #[path = "display/browser.rs"]
 mod browser;
+#[path = "display/certificate.rs"]
+mod certificate;
 #[path = "display/clients.rs"]
 mod clients;
 #[path = "display/picture.rs"]

@@ -1,17 +1,16 @@
 //! Who is let in, and who is not.
 
-use super::super::certificate;
+#[path = "../../../../../tests/display/certificate.rs"]
+mod known;
+
 use super::super::door::{Door, Lock, sealed};
 use super::super::options::Spec;
 use super::super::tls::Keys;
 use super::{Client, Served, take};
 use crate::config::Options;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 
 fn locked(password: Option<&str>, tls: Option<Keys>) -> Door {
     Door::Locked(Lock { password: password.map(Into::into), tls })
@@ -62,49 +61,6 @@ fn a_password_opens_and_another_does_not() {
     }
 }
 
-/// Takes the certificate that it expects, and no other.
-#[derive(Debug)]
-struct Only(String);
-
-impl ServerCertVerifier for Only {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let hex: Vec<_> = certificate::fingerprint(certificate).iter().map(|byte| format!("{byte:02X}")).collect();
-        assert_eq!(hex.join(":"), self.0);
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = rustls_graviola::default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = rustls_graviola::default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls_graviola::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// Up to TLS, with this subtype of VeNCrypt.
 fn encrypted(served: &Served, fingerprint: &str, subtype: u32) -> StreamOwned<ClientConnection, UnixStream> {
     let mut stream = greeted(served, 19);
@@ -116,14 +72,7 @@ fn encrypted(served: &Served, fingerprint: &str, subtype: u32) -> StreamOwned<Cl
     assert!(list.as_chunks().0.contains(&subtype.to_be_bytes()), "{list:?}");
     stream.write_all(&subtype.to_be_bytes()).unwrap();
     assert_eq!(take(&mut stream, 1), [1]);
-    let config = ClientConfig::builder_with_provider(rustls_graviola::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Only(fingerprint.into())))
-        .with_no_client_auth();
-    let name = ServerName::try_from("kiln").unwrap();
-    StreamOwned::new(ClientConnection::new(config.into(), name).unwrap(), stream)
+    StreamOwned::new(known::client(fingerprint), stream)
 }
 
 #[test]
