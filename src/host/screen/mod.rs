@@ -151,6 +151,8 @@ impl Screen {
     /// Somebody begins to look; all of the picture is news.
     pub fn watch(self: &Arc<Self>) -> Result<Viewer> {
         let bell = Arc::new(eventfd()?);
+        // The first thing they see is what is there now, not what was there when somebody last looked.
+        self.refresh();
         let mut state = self.state.lock();
         let id = state.next_viewer;
         state.next_viewer += 1;

@@ -117,12 +117,13 @@ fn sources_know_whether_somebody_looks() {
     let (screen, _brush, told) = shown();
     let one = screen.watch().unwrap();
     let two = screen.watch().unwrap();
+    assert_eq!(count(&told.refreshed), 2, "each sees at first what is there");
     drop(one);
     assert_eq!(count(&told.watched), 1);
     drop(two);
     assert_eq!(count(&told.watched), 0);
     screen.picture().unwrap();
-    assert_eq!(count(&told.refreshed), 1);
+    assert_eq!(count(&told.refreshed), 3);
 }
 
 #[test]
