@@ -16,6 +16,12 @@ pub fn resize(tables: &mut Tables, size: u64) -> Result<()> {
     ensure!(entries * 8 <= MAX_L1, "resize {name}: {size} bytes are too many for its clusters");
     let mut taken = tables.sound()?;
     let mut roots = tables.roots();
+    // Snapshots of version 2 do not keep the disk's size (qcow2's specification, "Snapshots"), so QEMU takes it that all have this one.
+    let one_size = tables.header.version == 2 && !tables.snapshots.is_empty();
+    ensure!(
+        size == roots.size || !one_size,
+        "resize {name}: its snapshots do not tell their size (it is of version 2, compat=0.10); delete them first"
+    );
     if size < roots.size {
         ensure!(tables.snapshots.is_empty(), "resize {name}: its snapshots want it larger; delete them first");
         roots.l1 = cut(tables, &mut taken, size)?;
