@@ -59,5 +59,4 @@ SCRIPT
 }
 
 it "virtio_gpudrmfb, generic-6.1" shown virtio_gpudrmfb generic-6.1 initrd-desktop-generic-6.1
-it "virtio_gpudrmfb, generic-6.12, mmio" shown virtio_gpudrmfb generic-6.12 initrd-desktop-generic-6.12 --transport mmio
 it "vesafb, generic-6.1" shown 'VESA VGA' generic-6.1 initrd-generic-6.1
