@@ -53,7 +53,7 @@ impl fmt::Display for Size {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rect {
     pub x: u32,
     pub y: u32,

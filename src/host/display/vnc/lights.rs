@@ -33,12 +33,11 @@ impl Lights {
         self.told = self.now;
         let Leds { num_lock, caps_lock, scroll_lock } = self.now.unwrap_or_default();
         let bits = u8::from(scroll_lock) | u8::from(num_lock) << 1 | u8::from(caps_lock) << 2;
-        let nowhere = Rect { x: 0, y: 0, width: 0, height: 0 };
         if can.contains(&encoding::LEDS) {
-            header(nowhere, encoding::LEDS, out);
+            header(Rect::default(), encoding::LEDS, out);
             out.push(bits);
         } else {
-            header(nowhere, encoding::LEDS_WIDE, out);
+            header(Rect::default(), encoding::LEDS_WIDE, out);
             out.extend_from_slice(&u32::from(bits).to_be_bytes());
         }
     }

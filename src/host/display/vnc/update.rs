@@ -137,7 +137,7 @@ impl Update {
         let count = self.rects.len() + self.introduce.len() + usize::from(cursor) + usize::from(lights);
         begin(if wish.many { MANY } else { count.min(usize::from(MANY) - 1) as u16 }, out);
         for encoding in self.introduce.drain(..) {
-            header(Rect { x: 0, y: 0, width: 0, height: 0 }, encoding, out);
+            header(Rect::default(), encoding, out);
         }
         if cursor {
             self.cursor = false;
@@ -167,7 +167,7 @@ impl Update {
         }
         self.going = !self.rects.is_empty();
         if !self.going && self.wish.many {
-            header(Rect { x: 0, y: 0, width: 0, height: 0 }, encoding::LAST_RECT, out);
+            header(Rect::default(), encoding::LAST_RECT, out);
         }
         !self.going
     }

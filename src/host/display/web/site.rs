@@ -92,7 +92,7 @@ impl Site {
     }
 
     fn screen(&self, request: &Request) -> Answer {
-        if self.is_full() {
+        if is_full(&self.count) {
             return full().into();
         }
         let room = self.room.clone();
@@ -101,7 +101,7 @@ impl Site {
 
     fn hearing(&self, request: &Request) -> Answer {
         let Some(hub) = self.hub() else { return Response::text(404, "there is no sound").into() };
-        if Arc::strong_count(&self.listen_count) > MOST {
+        if is_full(&self.listen_count) {
             return Response::text(503, "as many listen as may").into();
         }
         self.upgrade(request, &self.listen_count, move |mut socket, stop| listen::serve(&mut socket, &hub, stop))
@@ -145,15 +145,16 @@ impl Site {
         Answer::Upgrade(response.field("Sec-WebSocket-Accept", &accept), Box::new(then))
     }
 
-    fn is_full(&self) -> bool {
-        Arc::strong_count(&self.count) > MOST
-    }
-
     /// What the page asks before it shows what it can do.
     fn about(&self) -> Response {
         let about = json!({ "sound": self.hub().is_some() });
         Response::new(200).body("application/json", about.to_string().into_bytes())
     }
+}
+
+/// Whether nobody else may look, or listen: each has a copy of what counts them.
+fn is_full(count: &Arc<()>) -> bool {
+    Arc::strong_count(count) > MOST
 }
 
 fn full() -> Response {
@@ -174,7 +175,7 @@ impl Handler for Site {
             "/screen" => return self.screen(request),
             "/sound" => return self.hearing(request),
             "/about" => self.about(),
-            "/alive" if self.is_full() => full(),
+            "/alive" if is_full(&self.count) => full(),
             "/alive" => Response::new(204),
             path => self.find(path),
         };

@@ -32,8 +32,16 @@ fn play(card: &mut dyn Sink, end: &AtomicBool, mute: &AtomicBool) {
     card.stop();
 }
 
-#[test]
-fn a_browser_plays_what_the_guest_plays() {
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// With the page of a machine whose card plays meanwhile, and may be muted; and a browser that has not opened it yet.
+fn beside_a_card(test: impl FnOnce(&Web, &mut Browser, &AtomicBool)) {
     let room = super::room();
     let (mut card, end, mute) = (room.sound.card(Box::new(Null)), AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -41,7 +49,13 @@ fn a_browser_plays_what_the_guest_plays() {
         // Also when something here fails.
         let _end = Ending(&end);
         let web = Web::open(Place::default().0, &room, true).unwrap();
-        let mut browser = Browser::start();
+        test(&web, &mut Browser::start(), &mute);
+    });
+}
+
+#[test]
+fn a_browser_plays_what_the_guest_plays() {
+    beside_a_card(|web, browser, mute| {
         browser.open(&web.link().unwrap());
         browser.until("document.body.dataset.state === 'connected'");
         browser.until("!document.getElementById('sound').hidden");
@@ -75,24 +89,11 @@ fn a_browser_plays_what_the_guest_plays() {
     });
 }
 
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 /// A page that comes over a network, unencrypted, may have no worklets: there is another way then.
 #[test]
 fn a_browser_without_worklets_plays_it_too() {
-    let room = super::room();
-    let (mut card, end, mute) = (room.sound.card(Box::new(Null)), AtomicBool::new(false), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        scope.spawn(|| play(&mut card, &end, &mute));
-        let _end = Ending(&end);
-        let web = Web::open(Place::default().0, &room, true).unwrap();
-        let mut browser = Browser::start();
+    beside_a_card(|web, browser, _| {
         let source = "Object.defineProperty(BaseAudioContext.prototype, 'audioWorklet', { value: undefined })";
         browser.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source }));
         browser.open(&web.link().unwrap());
