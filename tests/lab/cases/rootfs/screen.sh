@@ -21,6 +21,9 @@ buffer=/dev/$(grep -lx "$driver" /sys/class/graphics/fb*/name | cut -d / -f 5)
 for console in /sys/class/vtconsole/*; do
     grep -q 'frame buffer' $console/name && echo 0 >$console/bind
 done
+# A card that is no PCI function does not put vesafb out. The console is on vesafb then, and Linux switches the card's screen on
+# only when told to; vesafb has nothing to switch.
+[ "$driver" = 'VESA VGA' ] || echo 0 >/sys/class/graphics/${buffer#/dev/}/blank
 cat /noise >$buffer
 # What is typed while nobody has it open is lost.
 exec 3</dev/tty1
@@ -59,4 +62,5 @@ SCRIPT
 }
 
 it "virtio_gpudrmfb, generic-6.1" shown virtio_gpudrmfb generic-6.1 initrd-desktop-generic-6.1
+it "virtio_gpudrmfb, generic-6.12, mmio" shown virtio_gpudrmfb generic-6.12 initrd-desktop-generic-6.12 --transport mmio
 it "vesafb, generic-6.1" shown 'VESA VGA' generic-6.1 initrd-generic-6.1
