@@ -62,8 +62,8 @@ pub struct Encoder {
     tight: [Stream; 3],
     runs: Runs,
     palette: Palette,
-    /// Of the tile that is looked at.
-    tile: Palette,
+    /// Of the strip of Tight that is looked at.
+    strip: Palette,
     /// Of one rectangle, before they are compressed.
     bytes: Vec<u8>,
     numbers: Vec<u8>,
@@ -107,7 +107,7 @@ impl Encoder {
             tight: Default::default(),
             runs: Runs::default(),
             palette: Palette::default(),
-            tile: Palette::default(),
+            strip: Palette::default(),
             bytes: Vec::new(),
             numbers: Vec::new(),
             squeezed: Vec::new(),

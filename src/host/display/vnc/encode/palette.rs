@@ -89,9 +89,21 @@ fn hash(colour: u32) -> usize {
 /// Appends the numbers of a row's pixels with `bits` each (1, 2 or 4), the first in the highest bits; the last byte
 /// is filled with zeros.
 pub fn pack(numbers: &[u8], bits: u32, out: &mut Vec<u8>) {
-    let pixels = (8 / bits) as usize;
-    out.extend(numbers.chunks(pixels).map(|some| {
-        let byte = some.iter().fold(0, |byte, number| byte << bits | number);
-        byte << (bits * (pixels - some.len()) as u32)
-    }));
+    match bits {
+        1 => pack_by::<8>(numbers, out),
+        2 => pack_by::<4>(numbers, out),
+        _ => pack_by::<2>(numbers, out),
+    }
+}
+
+/// `N` of them in a byte.
+fn pack_by<const N: usize>(numbers: &[u8], out: &mut Vec<u8>) {
+    let byte = |some: &[u8; N]| some.iter().fold(0, |byte, number| byte << (8 / N) | number);
+    let (whole, rest) = numbers.as_chunks::<N>();
+    out.extend(whole.iter().map(byte));
+    if !rest.is_empty() {
+        let mut last = [0; N];
+        last.iter_mut().zip(rest).for_each(|(to, number)| *to = *number);
+        out.push(byte(&last));
+    }
 }

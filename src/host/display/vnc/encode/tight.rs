@@ -1,13 +1,17 @@
 //! Tight (rfbproto, "Tight Encoding") without its lossy parts: one colour, a palette, or all the pixels, by zlib.
 
 use super::palette::{MOST, pack};
-use super::{Block, Encoder, Kind, TILE, Wish, header};
+use super::{Block, Encoder, Kind, Wish, header};
 use crate::host::screen::Rect;
 
 /// Compression control: which of the streams, the filter that follows, and no stream at all.
 const FILTER: u8 = 0x40;
 const FILL: u8 = 0x80;
 const PALETTE_FILTER: u8 = 1;
+/// Pixels across of what is looked at, at a time: the narrower, the fewer colours each has, and the fewer bytes it takes.
+const STRIP: u32 = 16;
+/// The most colours of a strip that gets a palette when work costs more than bytes: what has more is mostly a photograph.
+const HASTY_MOST: usize = 128;
 /// Less is not compressed, and has no length.
 const SHORTEST: usize = 12;
 
@@ -41,24 +45,24 @@ impl Class {
 }
 
 impl Encoder {
-    /// Tiles side by side that are written alike become one rectangle, if there may be many; else all is one.
+    /// Strips side by side that are written alike become one rectangle, if there may be many; else all is one.
     pub(super) fn tight(&mut self, wish: Wish, block: Block<'_>, out: &mut Vec<u8>) {
         let Rect { width, height, .. } = block.rect;
         if !wish.many {
-            let class = self.class(block);
-            std::mem::swap(&mut self.palette, &mut self.tile);
+            let class = self.class(wish, block);
+            std::mem::swap(&mut self.palette, &mut self.strip);
             return self.piece(wish, class, block, out);
         }
         let mut open: Option<(u32, Class)> = None;
-        for x in (0..width).step_by(TILE as usize) {
-            let class = self.class(block.part(x, 0, TILE, height));
+        for x in (0..width).step_by(STRIP as usize) {
+            let class = self.class(wish, block.part(x, 0, STRIP, height));
             open = match open {
                 Some((start, before)) if self.joins(before, class) => Some((start, before.max(class))),
                 before => {
                     if let Some((start, class)) = before {
                         self.piece(wish, class, block.part(start, 0, x - start, height), out);
                     }
-                    std::mem::swap(&mut self.palette, &mut self.tile);
+                    std::mem::swap(&mut self.palette, &mut self.strip);
                     Some((x, class))
                 }
             };
@@ -68,20 +72,22 @@ impl Encoder {
         }
     }
 
-    /// Looks at a tile: its colours are in `tile` then.
-    fn class(&mut self, tile: Block<'_>) -> Class {
-        self.runs.look(tile.rows());
-        let few = self.tile.look(self.runs.colours(), MOST);
-        if few { Class::of(self.tile.colours().len()) } else { Class::Many }
+    /// Looks at a strip: its colours are in `strip` then.
+    fn class(&mut self, wish: Wish, strip: Block<'_>) -> Class {
+        // What is like the row above has no colours of its own.
+        let mut above: &[u32] = &[];
+        self.runs.look(strip.rows().filter(|row| std::mem::replace(&mut above, row) != *row));
+        let few = self.strip.look(self.runs.colours(), if wish.hasty { HASTY_MOST } else { MOST });
+        if few { Class::of(self.strip.colours().len()) } else { Class::Many }
     }
 
-    /// Whether the tile that was looked at goes with what is before it; then the palette has its colours, too.
+    /// Whether the strip that was looked at goes with what is before it; then the palette has its colours, too.
     fn joins(&mut self, before: Class, class: Class) -> bool {
         match before.max(class) {
             Class::Many => before == class,
-            Class::Few => before == class && self.palette.join(&self.tile, MOST),
-            Class::Two => self.palette.join(&self.tile, 2),
-            Class::Flat => self.palette.join(&self.tile, 1),
+            Class::Few => before == class && self.palette.join(&self.strip, MOST),
+            Class::Two => self.palette.join(&self.strip, 2),
+            Class::Flat => self.palette.join(&self.strip, 1),
         }
     }
 
@@ -113,13 +119,19 @@ impl Encoder {
         out.extend_from_slice(&[stream << 4 | FILTER, PALETTE_FILTER, (colours.len() - 1) as u8]);
         self.format.tight().put(colours, out);
         bytes.clear();
-        match colours {
-            [first, _] => block.rows().for_each(|row| {
-                numbers.clear();
-                numbers.extend(row.iter().map(|pixel| u8::from(pixel != first)));
-                pack(numbers, 1, bytes);
-            }),
-            _ => block.rows().for_each(|row| bytes.extend(palette.numbers(row))),
+        let mut above: (&[u32], usize) = (&[], 0);
+        for row in block.rows() {
+            let start = bytes.len();
+            match colours {
+                _ if above.0 == row => bytes.extend_from_within(above.1..),
+                [first, _] => {
+                    numbers.clear();
+                    numbers.extend(row.iter().map(|pixel| u8::from(pixel != first)));
+                    pack(numbers, 1, bytes);
+                }
+                _ => bytes.extend(palette.numbers(row)),
+            }
+            above = (row, start);
         }
         self.squeeze(wish, stream, out);
     }

@@ -13,6 +13,8 @@ struct Case {
     colours: Vec<u32>,
     /// Which colour, for how many pixels.
     runs: Vec<(u16, u16)>,
+    /// Rows that are alike, one below the other.
+    alike: u32,
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -23,13 +25,16 @@ fn case() -> impl Strategy<Value = Case> {
     ];
     let length = prop_oneof![Just(1u16), 1u16..4, 1u16..2000];
     let runs = prop::collection::vec((any::<u16>(), length), 1..3000);
-    (1u32..200, 1u32..70, colours, runs).prop_map(|(width, height, colours, runs)| Case { width, height, colours, runs })
+    let parts = (1u32..200, 1u32..70, colours, runs, 1u32..5);
+    parts.prop_map(|(width, height, colours, runs, alike)| Case { width, height, colours, runs, alike })
 }
 
 fn pixels(case: &Case) -> Vec<u32> {
     let runs = case.runs.iter().cycle();
     let colours = runs.flat_map(|(n, len)| std::iter::repeat_n(case.colours[usize::from(*n) % case.colours.len()], usize::from(*len)));
-    colours.take((case.width * case.height) as usize).collect()
+    let all: Vec<u32> = colours.take((case.width * case.height) as usize).collect();
+    let rows = (0..case.height).map(|y| (y / case.alike * case.width) as usize);
+    rows.flat_map(|start| &all[start..start + case.width as usize]).copied().collect()
 }
 
 proptest! {
