@@ -277,11 +277,7 @@ impl Brush {
                 continue;
             }
             changed = true;
-            for cell in damage::cells(rect.x, rect.width) {
-                if old.get(cell.clone()) != row.get(cell.clone()) {
-                    viewers.iter_mut().for_each(|v| v.damage.cell(rect.x + cell.start as u32, y));
-                }
-            }
+            note(viewers, (rect.x, y), old, row);
             old.copy_from_slice(row);
         }
         if changed {
@@ -303,6 +299,18 @@ impl Brush {
         let mut state = self.screen.state.lock();
         if state.seen().is_some_and(|s| s.rank == self.rank) {
             state.cursor_at = at;
+        }
+    }
+}
+
+/// Of the row's stretch from `x` on, what differs is news to all who look.
+fn note(viewers: &mut [Watch], (x, y): (u32, u32), old: &[u32], new: &[u32]) {
+    if viewers.is_empty() {
+        return;
+    }
+    for cell in damage::cells(x, new.len() as u32) {
+        if old.get(cell.clone()) != new.get(cell.clone()) {
+            viewers.iter_mut().for_each(|v| v.damage.cell(x + cell.start as u32, y));
         }
     }
 }

@@ -117,19 +117,21 @@ impl Wire for Tls {
     }
 
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.tls.reader().read(buf) {
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                done => return done,
-            }
-            if self.tls.read_tls(&mut Below(&mut *self.wire))? == 0 {
-                return Ok(0);
-            }
-            if let Err(e) = self.tls.process_new_packets() {
-                // The peer is told why, if it listens.
-                let _ = self.flush();
-                return Err(io::Error::new(ErrorKind::InvalidData, e));
-            }
+        match self.tls.reader().read(buf) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        if self.tls.read_tls(&mut Below(&mut *self.wire))? == 0 {
+            return Ok(0);
+        }
+        if let Err(e) = self.tls.process_new_packets() {
+            // The peer is told why, if it listens.
+            let _ = self.flush();
+            return Err(io::Error::new(ErrorKind::InvalidData, e));
+        }
+        match self.tls.reader().read(buf) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Err(ErrorKind::Interrupted.into()),
+            done => done,
         }
     }
 

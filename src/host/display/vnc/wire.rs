@@ -10,7 +10,8 @@ pub trait Wire: Send {
     /// writable when `flush` may get further, after that has said so.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Bytes of the peer. 0: it sends no more.
+    /// Bytes of the peer. 0: it sends no more. `Interrupted`: something came that has none, and there may be more; whoever
+    /// sends such things without end cannot keep the caller from what else it has to do.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
     /// Takes a part of `data`, at least one byte. What a carrier keeps of it for later must be bounded.

@@ -71,6 +71,7 @@ impl Way {
                 Ok(0) => return Ok(None),
                 Ok(n) => ensure!(n == answer.len(), "an answer of {n} bytes"),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Some(false)),
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e).context("read"),
             }
             let had = u32::from_le_bytes(answer);

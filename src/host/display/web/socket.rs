@@ -51,15 +51,19 @@ impl Wire for Socket {
     }
 
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.rest.is_empty() {
-            match self.socket.read() {
-                Ok(Message::Binary(data)) => self.rest = data,
+        if self.rest.is_empty() {
+            self.rest = match self.socket.read() {
+                Ok(Message::Binary(data)) => data,
                 Ok(Message::Text(_)) => return Err(io::Error::new(ErrorKind::InvalidData, "a text message")),
+                Ok(Message::Close(_)) => return Ok(0),
                 // Pings are answered with what is sent next, or by the next read.
-                Ok(_) => {}
+                Ok(_) => Bytes::new(),
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Ok(0),
                 Err(e) => return Err(plain(e)),
-            }
+            };
+        }
+        if self.rest.is_empty() {
+            return Err(ErrorKind::Interrupted.into());
         }
         let n = buf.len().min(self.rest.len());
         let data = self.rest.split_to(n);
