@@ -75,13 +75,14 @@ fn what_is_played_arrives_in_order() {
     answer(&mut page, had);
     until_heard(&mut card, &mut page, 2, &mut had);
     // A second and a half, which is more than may be under way at a time.
-    let (from, mut heard) = (had, Vec::new());
+    let mut heard: Vec<u8> = Vec::new();
     for n in 3..78 {
         card.write(&[n; PIECE]);
-        while had - from < (usize::from(n) - 2) * PIECE {
+        while heard.len() < (usize::from(n) - 2) * PIECE {
             let Message::Binary(sound) = page.read().unwrap() else { panic!("no sound") };
             had += sound.len();
-            heard.extend_from_slice(&sound);
+            // What was played before may not all have come yet.
+            heard.extend(sound.iter().filter(|byte| **byte > 2));
             answer(&mut page, had);
         }
     }
