@@ -86,6 +86,19 @@ impl<'a> Block<'a> {
         rows.filter_map(move |row| row.get(..self.rect.width as usize))
     }
 
+    /// Rows that are alike, one below the other, are given once, with how many they are.
+    fn distinct_rows(self) -> impl Iterator<Item = (&'a [u32], usize)> {
+        let mut rows = self.rows().peekable();
+        std::iter::from_fn(move || {
+            let row = rows.next()?;
+            let mut times = 1;
+            while rows.next_if_eq(&row).is_some() {
+                times += 1;
+            }
+            Some((row, times))
+        })
+    }
+
     /// What of it begins `x` and `y` pixels from its corner, of this size at the most.
     fn part(self, x: u32, y: u32, width: u32, height: u32) -> Block<'a> {
         let rect = Rect {

@@ -74,9 +74,7 @@ impl Encoder {
 
     /// Looks at a strip: its colours are in `strip` then.
     fn class(&mut self, wish: Wish, strip: Block<'_>) -> Class {
-        // What is like the row above has no colours of its own.
-        let mut above: &[u32] = &[];
-        self.runs.look(strip.rows().filter(|row| std::mem::replace(&mut above, row) != *row));
+        self.runs.look(strip.distinct_rows().map(|(row, _)| row));
         let few = self.strip.look(self.runs.colours(), if wish.hasty { HASTY_MOST } else { MOST });
         if few { Class::of(self.strip.colours().len()) } else { Class::Many }
     }
@@ -119,11 +117,9 @@ impl Encoder {
         out.extend_from_slice(&[stream << 4 | FILTER, PALETTE_FILTER, (colours.len() - 1) as u8]);
         self.format.tight().put(colours, out);
         bytes.clear();
-        let mut above: (&[u32], usize) = (&[], 0);
-        for row in block.rows() {
+        for (row, times) in block.distinct_rows() {
             let start = bytes.len();
             match colours {
-                _ if above.0 == row => bytes.extend_from_within(above.1..),
                 [first, _] => {
                     numbers.clear();
                     numbers.extend(row.iter().map(|pixel| u8::from(pixel != first)));
@@ -131,7 +127,8 @@ impl Encoder {
                 }
                 _ => bytes.extend(palette.numbers(row)),
             }
-            above = (row, start);
+            let end = bytes.len();
+            (1..times).for_each(|_| bytes.extend_from_within(start..end));
         }
         self.squeeze(wish, stream, out);
     }

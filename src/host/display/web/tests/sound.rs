@@ -89,7 +89,6 @@ fn a_browser_plays_what_the_guest_plays() {
     });
 }
 
-
 /// A page that comes over a network, unencrypted, may have no worklets: there is another way then.
 #[test]
 fn a_browser_without_worklets_plays_it_too() {
